@@ -1,0 +1,250 @@
+// Package seal is envelope encryption: a root key wraps data keys, data keys seal
+// records. It decides nothing: who may open or seal is in the Grant, which only the
+// room that decides can make.
+//
+// A root key (rootkey.go) comes from a file or lives in memory only. It wraps a keyset
+// of data keys, which the store keeps. The data keys are XAES-256-GCM, by Tink: a
+// record may be sealed any number of times with random nonces. Every box carries the
+// id of its key, so keys can be rotated while old boxes stay readable.
+//
+// What a box belongs to is its Place. All of it is associated data, together with the
+// id of the installation, so a box that was moved, swapped, altered, or left behind by
+// a namesake that was purged does not open. That one box was put back as it was
+// earlier, or removed, is not detected here.
+//
+//	ring, granter, wrapped, err := seal.Create(root, installation) // keep wrapped
+//	box, err := ring.Seal(granter.Write(), place, plaintext)
+//	plaintext, at, err := ring.Open(granter.Read(), place, box)
+package seal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/aead/xaesgcm"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+)
+
+// The errors of this package.
+var (
+	// ErrRootKey means that the root key is not the one that wrapped the data keys, or
+	// that they are of another installation.
+	ErrRootKey = errors.New("seal: the root key does not open this store: use the root key that the store was made with, or another store")
+	// ErrSealed means that a box does not open at this place: it was altered, moved, or
+	// belongs to something else.
+	ErrSealed = errors.New("seal: a record does not open at its place; it was altered or moved")
+	// ErrLayout means that a newer version of Coffer wrote the box.
+	ErrLayout = errors.New("seal: a record was written by a newer version of Coffer; use that version")
+	// ErrNoGrant means that there is no grant for what was asked.
+	ErrNoGrant = errors.New("seal: no grant for this")
+)
+
+// The purposes. A box that was sealed for one never opens for another.
+const (
+	PurposeRecord    = "record"
+	PurposeSkipToken = "skip-token"
+)
+
+// A Place is where a sealed thing belongs.
+type Place struct {
+	Purpose string
+	Vault   string // instance id of the vault; empty for what belongs to the installation
+	Kind    string // such as "vault", "certificate", "operation"
+	Name    string // folded
+	// Object is the instance id of the object. Open takes it from the box when it is
+	// empty; it is authenticated either way.
+	Object  string
+	Version string // empty for a head
+	Format  int    // of the plaintext; Open takes it from the box
+}
+
+// A Keyring seals and opens. It is safe for any number of goroutines.
+type Keyring struct {
+	installation string
+	records      tink.AEAD
+}
+
+// A Grant is the proof that something was decided. Only a Granter makes one; the zero
+// Grant opens and seals nothing.
+type Grant struct {
+	rights rights
+	kinds  []string // empty: all
+}
+
+type rights int
+
+const (
+	none rights = iota
+	reads
+	writes
+)
+
+// A Granter makes grants. One comes with each Keyring, for the one room that decides.
+type Granter struct{ _ int }
+
+// Read returns a grant that opens records of the kinds, or of all if none is named.
+func (*Granter) Read(kinds ...string) Grant { return Grant{rights: reads, kinds: kinds} }
+
+// Write returns a grant that also seals.
+func (*Granter) Write(kinds ...string) Grant { return Grant{rights: writes, kinds: kinds} }
+
+// allows reports whether the grant is good for a right at a place. A reader seals
+// nothing but skip tokens, which are part of its answer.
+func (g Grant) allows(want rights, p Place) bool {
+	if p.Purpose == PurposeSkipToken {
+		want = reads
+	}
+	return g.rights >= want && (len(g.kinds) == 0 || slices.Contains(g.kinds, p.Kind))
+}
+
+// keysetPurpose is the associated data of the wrapped keyset, before the installation.
+const keysetPurpose = "coffer keyset records 1"
+
+// wrappedVersion begins a wrapped keyset.
+const wrappedVersion = 1
+
+// Create makes the data keys of a new installation. The caller keeps wrapped, which
+// is of no use without the root key.
+func Create(root RootKey, installation string) (*Keyring, *Granter, []byte, error) {
+	manager := keyset.NewManager()
+	parameters, err := xaesgcm.NewParameters(xaesgcm.VariantTink, saltSize)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	id, err := manager.AddNewKeyFromParameters(parameters)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := manager.SetPrimary(id); err != nil {
+		return nil, nil, nil, err
+	}
+	handle, err := manager.Handle()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	wrapped, err := wrap(root, installation, handle)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ring, err := newKeyring(handle, installation)
+	return ring, &Granter{}, wrapped, err
+}
+
+// Open unwraps the data keys that Create made. The error is ErrRootKey when the root
+// key or the installation is another one.
+func Open(root RootKey, installation string, wrapped []byte) (*Keyring, *Granter, error) {
+	if len(wrapped) == 0 || wrapped[0] != wrappedVersion {
+		return nil, nil, ErrLayout
+	}
+	wrapper, err := root.aead()
+	if err != nil {
+		return nil, nil, err
+	}
+	handle, err := keyset.ReadWithAssociatedData(keyset.NewBinaryReader(bytes.NewReader(wrapped[1:])), wrapper, keysetData(installation))
+	if err != nil {
+		return nil, nil, ErrRootKey // Tink's text would add nothing but "decryption failed"
+	}
+	ring, err := newKeyring(handle, installation)
+	return ring, &Granter{}, err
+}
+
+func wrap(root RootKey, installation string, handle *keyset.Handle) ([]byte, error) {
+	wrapper, err := root.aead()
+	if err != nil {
+		return nil, err
+	}
+	out := bytes.NewBuffer([]byte{wrappedVersion})
+	err = handle.WriteWithAssociatedData(keyset.NewBinaryWriter(out), wrapper, keysetData(installation))
+	return out.Bytes(), err
+}
+
+func keysetData(installation string) []byte {
+	return appendField(appendField(nil, keysetPurpose), installation)
+}
+
+func newKeyring(handle *keyset.Handle, installation string) (*Keyring, error) {
+	records, err := aead.New(handle)
+	if err != nil {
+		return nil, fmt.Errorf("seal: the data keys cannot be used: %w", err)
+	}
+	return &Keyring{installation: installation, records: records}, nil
+}
+
+// A box is its layout (1 byte), the format and the object id of its place, and the
+// ciphertext, which begins with the id of its key.
+const boxLayout = 1
+
+// maxFormat bounds what a header may claim.
+const maxFormat = 1 << 16
+
+// Seal seals plain for its place. p.Format and p.Object have to be set.
+func (r *Keyring) Seal(g Grant, p Place, plain []byte) ([]byte, error) {
+	if !g.allows(writes, p) {
+		return nil, ErrNoGrant
+	}
+	sealed, err := r.records.Encrypt(plain, r.data(p))
+	if err != nil {
+		return nil, fmt.Errorf("seal: sealing a record: %w", err)
+	}
+	box := make([]byte, 0, 1+2*binary.MaxVarintLen32+len(p.Object)+len(sealed))
+	box = append(box, boxLayout)
+	box = binary.AppendUvarint(box, uint64(p.Format))
+	box = appendField(box, p.Object)
+	return append(box, sealed...), nil
+}
+
+// Open opens a box that was sealed for the place p. The place that it returns has the
+// object id and the format of the box. The error is ErrSealed when the box does not
+// belong there.
+func (r *Keyring) Open(g Grant, p Place, box []byte) ([]byte, Place, error) {
+	if !g.allows(reads, p) {
+		return nil, p, ErrNoGrant
+	}
+	if len(box) == 0 {
+		return nil, p, ErrSealed
+	}
+	if box[0] != boxLayout {
+		return nil, p, ErrLayout
+	}
+	format, n := binary.Uvarint(box[1:])
+	if n <= 0 || format > maxFormat {
+		return nil, p, ErrSealed
+	}
+	object, sealed, ok := cutField(box[1+n:])
+	if !ok || p.Object != "" && p.Object != object {
+		return nil, p, ErrSealed
+	}
+	p.Object, p.Format = object, int(format)
+	plain, err := r.records.Decrypt(sealed, r.data(p))
+	if err != nil {
+		return nil, p, ErrSealed
+	}
+	return plain, p, nil
+}
+
+// data is the associated data of a place: every field with its length before it, so
+// that no two places are alike.
+func (r *Keyring) data(p Place) []byte {
+	data := make([]byte, 0, 256)
+	for _, field := range []string{p.Purpose, r.installation, p.Vault, p.Kind, p.Name, p.Object, p.Version} {
+		data = appendField(data, field)
+	}
+	return binary.AppendUvarint(data, uint64(p.Format))
+}
+
+func appendField(to []byte, field string) []byte {
+	return append(binary.AppendUvarint(to, uint64(len(field))), field...)
+}
+
+func cutField(from []byte) (field string, rest []byte, ok bool) {
+	size, n := binary.Uvarint(from)
+	if n <= 0 || size > uint64(len(from)-n) {
+		return "", nil, false
+	}
+	return string(from[n : n+int(size)]), from[n+int(size):], true
+}
