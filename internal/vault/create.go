@@ -1,0 +1,291 @@
+package vault
+
+import (
+	"context"
+	"crypto"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffer/internal/access"
+	"coffer/internal/pki"
+	"coffer/internal/seal"
+	"coffer/internal/store"
+)
+
+// A NewCertificate is what a request says of a certificate to be made.
+type NewCertificate struct {
+	Policy   *PolicyInput      // nil: the stored policy of the name
+	Enabled  *bool             // of the version, once issued; nil means true
+	Tags     map[string]string // nil: none
+	Preserve *bool             // preserveCertOrder
+}
+
+// The bounds of tags, as documented; of the two documented lengths, the longer.
+const (
+	maxTags      = 15
+	maxTagLength = 512
+)
+
+// predate is how far the validity begins before the certificate was made (recorded).
+const predate = 600 * time.Second
+
+// CreateCertificate begins the issuance of a new version and returns its operation,
+// which is in progress. The policy is stored as the one of the name.
+func (s *Service) CreateCertificate(ctx context.Context, caller access.Caller, ref Ref, in NewCertificate) (Operation, error) {
+	f, err := s.find(ctx, caller, ref.Vault, ref.key(kindCertificate), ref.key(kindOperation), ref.key(kindKey), ref.key(kindSecret))
+	if err != nil {
+		return Operation{}, err
+	}
+	var out Operation
+	err = s.Gate.Write(ctx, s.request(f, CertificateCreate, "certificates", ref), func(g seal.Grant) error {
+		plan, err := s.planCreate(ctx, g, f, ref, in)
+		if err != nil {
+			return err
+		}
+		out = plan.operation.operation(ref.Name)
+		return s.update(ctx, g, f.vault, plan.commit)
+	})
+	if err == nil {
+		s.begin(ref.key(kindOperation))
+	}
+	return out, explain(err)
+}
+
+// A creation is everything about a create that is made before its commit.
+type creation struct {
+	ref       Ref
+	operation operationRecord
+	policy    Policy
+	object    string // id of the certificate, if this is its first
+	now       time.Time
+}
+
+// planCreate checks the preconditions and makes keys, ids and times.
+func (s *Service) planCreate(ctx context.Context, g seal.Grant, f found, ref Ref, in NewCertificate) (*creation, error) {
+	if !ValidName(ref.Name) {
+		return nil, inValidName(ref.Name)
+	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, err
+	}
+	names, err := s.openNames(g, f, ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := names.refuse(ref); err != nil {
+		return nil, err
+	}
+	c := &creation{ref: ref, object: uuid.NewString(), now: s.Now()}
+	if c.policy, err = names.policy(in.Policy, c.now); err != nil {
+		return nil, err
+	}
+	if err := s.checkIssuer(c.policy.Issuer); err != nil {
+		return nil, err
+	}
+	signer, err := s.keyFor(ctx, g, f, ref, c.policy)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.fillOperation(in, signer)
+}
+
+func inValidName(name string) *Error {
+	return &Error{Code: CodeBadParameter, Message: "The request URI contains an invalid name: " + name}
+}
+
+func checkTags(tags map[string]string) error {
+	if len(tags) > maxTags {
+		return badProperty("tags", fmt.Sprintf("There are %d tags; at most %d are allowed", len(tags), maxTags))
+	}
+	for name, value := range tags {
+		if len(name) > maxTagLength || len(value) > maxTagLength {
+			return badProperty("tags", fmt.Sprintf("A tag's name and its value have at most %d characters each", maxTagLength))
+		}
+	}
+	return nil
+}
+
+// names are the records that have a say in whether a name is free.
+type names struct {
+	certificate    certificateHead
+	hasCertificate bool
+	operation      operationRecord
+	key, secret    header
+}
+
+func (s *Service) openNames(g seal.Grant, f found, ref Ref) (n names, err error) {
+	if n.hasCertificate, err = s.openHead(g, f.vault, kindCertificate, ref, f.recs[0], &n.certificate); err != nil {
+		return n, err
+	}
+	if f.recs[1].Exists() {
+		if _, err = s.open(g, f.vault, f.vault.place(kindOperation, ref, n.certificate.object, ""), f.recs[1], &n.operation); err != nil {
+			return n, err
+		}
+	}
+	var key keyHead
+	var secret secretHead
+	if _, err = s.openHead(g, f.vault, kindKey, ref, f.recs[2], &key); err != nil {
+		return n, err
+	}
+	_, err = s.openHead(g, f.vault, kindSecret, ref, f.recs[3], &secret)
+	n.key, n.secret = key.header, secret.header
+	return n, err
+}
+
+// refuse says why no new version of the name can be made now, or nil.
+func (n names) refuse(ref Ref) error {
+	switch {
+	case n.hasCertificate && n.certificate.State == stateDeleted:
+		return deletedConflict(ref)
+	case n.hasCertificate && n.certificate.State == statePurging:
+		return beingDeletedConflict(ref)
+	case n.operation.Status == statusInProgress:
+		return conflict("", "A new key vault certificate can not be created or imported while a pending key vault certificate's status is inProgress.")
+	case n.key.State != "" && !n.key.Managed, n.secret.State != "" && !n.secret.Managed:
+		return conflict("", "The name %s is in use by a key or a secret that does not belong to a certificate; choose another name.", ref.Name)
+	}
+	return nil
+}
+
+// policy is the one to issue by: the input's, or else the stored one.
+func (n names) policy(in *PolicyInput, now time.Time) (Policy, error) {
+	if in == nil && !n.hasCertificate {
+		return Policy{}, badProperty("policy", "The first version of a certificate needs a policy")
+	}
+	if in == nil {
+		return n.certificate.Policy.policy(), nil
+	}
+	p, err := in.fill(now)
+	if err == nil && n.hasCertificate {
+		p.Created = moment(n.certificate.Policy.Created)
+	}
+	return p, err
+}
+
+func (s *Service) checkIssuer(name string) error {
+	if fold(name) == unknownIssuer {
+		return &Error{Code: CodeNotImplemented, Message: "This version of Coffer issues with the issuer Self only; issuer Unknown comes with merge, which is not built yet."}
+	}
+	if s.Issuers[fold(name)] == nil {
+		return badProperty("policy.issuer.name", "This vault has no issuer named "+name)
+	}
+	return nil
+}
+
+// keyFor makes a key pair, or takes the current one if the policy says so.
+func (s *Service) keyFor(ctx context.Context, g seal.Grant, f found, ref Ref, p Policy) (crypto.Signer, error) {
+	if p.ReuseKey && f.recs[2].Exists() {
+		var head keyHead
+		if _, err := s.openHead(g, f.vault, kindKey, ref, f.recs[2], &head); err != nil {
+			return nil, err
+		}
+		signer, err := pki.ParseKey(head.Current.PKCS8)
+		if err != nil {
+			return nil, err
+		}
+		if kt, err := pki.TypeOf(signer.Public()); err == nil && kt == p.KeyType {
+			return signer, nil
+		}
+	}
+	return s.generate(ctx, p.KeyType)
+}
+
+// generate makes a key pair when it is its turn.
+func (s *Service) generate(ctx context.Context, kt pki.KeyType) (crypto.Signer, error) {
+	select {
+	case s.waiting <- struct{}{}:
+		defer func() { <-s.waiting }()
+	default:
+		return nil, &Error{Code: CodeThrottled, RetryAfter: time.Second, Message: "Too many keys are being made at this moment; try again in a second."}
+	}
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return pki.GenerateKey(kt)
+}
+
+func (c *creation) fillOperation(in NewCertificate, signer crypto.Signer) error {
+	template, err := c.policy.template()
+	if err != nil {
+		return err
+	}
+	csr, err := pki.CreateRequest(template, signer)
+	if err != nil {
+		return err
+	}
+	pkcs8, err := pki.MarshalKey(signer)
+	if err != nil {
+		return err
+	}
+	c.operation = operationRecord{
+		RequestID: newVersion(), Version: newVersion(), Status: statusInProgress, CSR: csr, PKCS8: pkcs8,
+		Policy: c.policy.record(), Enabled: value(in.Enabled, true), Tags: in.Tags, Preserve: in.Preserve, Created: unix(c.now),
+	}
+	return nil
+}
+
+// newVersion returns a version or request id: a version-4 UUID as 32 hex digits.
+func newVersion() string {
+	id := uuid.New()
+	return hex.EncodeToString(id[:])
+}
+
+// commit checks everything again and stores the operation. Its due row is leased to
+// this node, which goes on with it at once.
+func (c *creation) commit(e edit) error {
+	f := found{vault: e.vault}
+	for _, kind := range []string{kindCertificate, kindOperation, kindKey, kindSecret} {
+		rec, err := e.tx.Get(c.ref.key(kind))
+		if err != nil {
+			return err
+		}
+		f.recs = append(f.recs, rec)
+	}
+	n, err := e.s.openNames(e.g, f, c.ref)
+	if err != nil {
+		return err
+	}
+	if n.operation.RequestID == c.operation.RequestID { // a rerun of a commit that did happen
+		return nil
+	}
+	if err := n.refuse(c.ref); err != nil {
+		return err
+	}
+	return c.put(e, n, f.recs)
+}
+
+func (c *creation) put(e edit, n names, recs []store.Record) error {
+	head := n.certificate
+	if !n.hasCertificate {
+		head = certificateHead{header: header{Name: c.ref.Name, State: stateLive, Managed: true, object: c.object}}
+	}
+	head.Policy, head.Pending = c.policy.record(), true
+	if len(head.Current.CER) == 0 { // never issued: the version that is being made can be seen already
+		head.Current = c.predicted()
+	}
+	if err := e.putHead(kindCertificate, c.ref, recs[0].Revision, &head); err != nil {
+		return err
+	}
+	place := e.vault.place(kindOperation, c.ref, head.object, "")
+	if err := e.put(c.ref.key(kindOperation), place, recs[1].Revision, c.operation); err != nil {
+		return err
+	}
+	return e.tx.SetDue(c.ref.key(kindOperation), c.now.Add(lease))
+}
+
+// predicted is the version as it is seen before it is issued (recorded).
+func (c *creation) predicted() certificateVersion {
+	return certificateVersion{
+		versionRecord: versionRecord{
+			ID: c.operation.Version, Created: unix(c.now), Updated: unix(c.now), Tags: c.operation.Tags,
+			NotBefore: unix(c.now.Add(-predate)), Expires: unix(pki.AddMonths(c.now, c.policy.ValidityMonths)),
+		},
+		Preserve: c.operation.Preserve,
+	}
+}

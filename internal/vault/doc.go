@@ -1,0 +1,151 @@
+// Package vault holds the rules: vaults, and the certificates, keys and secrets in
+// them. Doors call it with a caller and plain values; it answers with plain values or
+// an *Error. It knows nothing of HTTP, of URLs and of wire formats.
+//
+// # How a request goes
+//
+// A read asks the store once for everything: the caller's principal, the vault and
+// the object's records. From these the gate decides; only its Grant opens the object.
+//
+//	find (one snapshot) → gate.Read (decide, audit) → open records → answer
+//
+// A change does the same, and then one store.Update in which the records are read
+// again and checked again:
+//
+//	find → gate.Write (decide, intent line) → keys, ids, times → Update → result line
+//
+// # What is stored
+//
+// An object has a head record, which holds its state and its whole current version,
+// and one record for each older version. A certificate is a key, a secret and a
+// certificate of one name and one version: three heads that are made, deleted,
+// recovered and purged in one Update. The operation of a certificate (its issuance,
+// under way or ended) is a record of its own. See place.go for the keys, record.go
+// for the sealed structs.
+//
+// # Issuance
+//
+// CreateCertificate makes the key pair and the CSR, and stores the operation together
+// with a due row that is leased to this node. The issuer is then called outside of any
+// transaction; issue.go has the one commit that ends an operation. When the process
+// dies in between, the due row comes up again and the same code finishes the work.
+package vault
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"coffer/internal/access"
+	"coffer/internal/gate"
+	"coffer/internal/issuer"
+	"coffer/internal/jobs"
+	"coffer/internal/seal"
+	"coffer/internal/store"
+)
+
+// Principals tells who a caller is now. The vault reads the principal's record in the
+// same snapshot as the object; tenant.Service knows how to open it.
+type Principals interface {
+	// Look begins the look-up of the caller's principal.
+	Look(caller access.Caller) PrincipalLook
+}
+
+// A PrincipalLook is one look-up of a principal under way.
+type PrincipalLook interface {
+	// Ask names the record that the store is to answer.
+	Ask() store.Ask
+	// Caller returns the caller with the groups of its principal. The error is
+	// access.ErrPrincipalGone when the principal was removed or disabled.
+	Caller(rec store.Record) (access.Caller, error)
+}
+
+// A Config wires a Service.
+type Config struct {
+	Store      store.Store
+	Keyring    *seal.Keyring
+	Gate       *gate.Gate
+	Principals Principals
+	Now        func() time.Time // the clock of the rules; never nil
+	Log        *slog.Logger
+	TenantID   string
+	Suffix     string // of vault hosts, such as "vault.azure.net"; for the audit log
+	Location   string // region of vaults that are made here, such as "local"
+
+	// FirstTouch, when set, tells the principal whose first request makes a vault.
+	FirstTouch func() access.Caller
+	// Issuers are the issuers by folded name; "self" is always needed.
+	Issuers map[string]issuer.Issuer
+	// SoleNode says that no other node has the store, so that work which an earlier
+	// process had leased is free at once.
+	SoleNode bool
+	// KeyGenerations bounds the key pairs made at one time; more wait, and beyond
+	// KeyQueue waiting requests are refused with Throttled. Zero means the defaults.
+	KeyGenerations, KeyQueue int
+}
+
+// The defaults of Config.
+const (
+	defaultKeyGenerations = 2
+	defaultKeyQueue       = 256
+)
+
+// lease is how long the node that took up an issuance has it for itself.
+const lease = 30 * time.Second
+
+// A Service answers for all vaults of one installation. It is safe for any number of
+// goroutines.
+type Service struct {
+	Config
+	vaults  *store.Cache[*vaultState]
+	runner  *jobs.Runner
+	slots   chan struct{} // a place is held by every key generation under way
+	waiting chan struct{} // a place is held by every request that has or wants a slot
+
+	mu      sync.Mutex
+	signing map[store.Key]chan struct{} // closed when the issuance here has ended
+	work    sync.WaitGroup
+}
+
+// New returns the service. Run has to be called for due work to be done.
+func New(c Config) (*Service, error) {
+	if c.Store == nil || c.Keyring == nil || c.Gate == nil || c.Principals == nil || c.Now == nil || c.Log == nil {
+		return nil, errors.New("vault: Config lacks a part")
+	}
+	if c.Issuers[selfIssuer] == nil {
+		return nil, errors.New("vault: Config has no issuer named self")
+	}
+	if c.KeyGenerations <= 0 {
+		c.KeyGenerations = defaultKeyGenerations
+	}
+	if c.KeyQueue <= 0 {
+		c.KeyQueue = defaultKeyQueue
+	}
+	s := &Service{
+		Config: c, vaults: store.NewCache[*vaultState](1024),
+		slots: make(chan struct{}, c.KeyGenerations), waiting: make(chan struct{}, c.KeyGenerations+c.KeyQueue),
+		signing: map[store.Key]chan struct{}{},
+	}
+	s.runner = jobs.New(jobs.Config{
+		Store: c.Store, Now: c.Now, Lease: lease, Route: s.route, Log: c.Log, Sole: c.SoleNode,
+	})
+	return s, nil
+}
+
+// Run does due work until ctx ends, and returns when what it had begun has ended.
+func (s *Service) Run(ctx context.Context) {
+	s.runner.Run(ctx)
+	s.work.Wait()
+}
+
+// Kick looks for due work now; for callers that turn the clock.
+func (s *Service) Kick() { s.runner.Kick() }
+
+// Settle does everything that is due and returns when nothing is left; for callers
+// that turn the clock.
+func (s *Service) Settle(ctx context.Context) error {
+	s.work.Wait()
+	return s.runner.Settle(ctx)
+}

@@ -1,0 +1,209 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"coffer/internal/access"
+	"coffer/internal/gate"
+	"coffer/internal/seal"
+	"coffer/internal/store"
+)
+
+// A Vault is what can be known of a vault.
+type Vault struct {
+	Name            string
+	Location        string
+	TenantID        string
+	RetentionDays   int // how long a deleted object can be recovered; 7 to 90
+	PurgeProtection bool
+	Policies        []access.Policy
+}
+
+// vaultState is a vault's record, parsed. It is shared between requests and never
+// changed.
+type vaultState struct {
+	vaultRecord
+	Instance string // tells this vault from every other one of the same name
+	rules    access.Rules
+	revision store.Revision
+}
+
+// The bounds and the default of a vault's retention, in days, as in the service.
+const (
+	MinRetentionDays     = 7
+	MaxRetentionDays     = 90
+	DefaultRetentionDays = 90
+)
+
+// CreateVault makes a vault. It is for those who provision: there is no caller whose
+// permission is asked. The error is a Conflict when the name is taken.
+func (s *Service) CreateVault(ctx context.Context, v Vault) error {
+	if err := checkVault(&v, s.Location); err != nil {
+		return err
+	}
+	record := vaultRecord{
+		Name: v.Name, Location: v.Location, TenantID: v.TenantID, RetentionDays: v.RetentionDays,
+		PurgeProtection: v.PurgeProtection, Created: unix(s.Now()),
+	}
+	for _, p := range v.Policies {
+		record.Policies = append(record.Policies, policyOfVault(p))
+	}
+	instance := uuid.NewString()
+	err := s.Gate.System(ctx, "provision", vaultCreate, s.vaultSubject(v.Name, v.Location, instance), func(g seal.Grant) error {
+		return s.putVault(ctx, g, instance, record, 0)
+	})
+	if errors.Is(err, store.ErrChanged) {
+		return conflict("", "The vault name '%s' is already in use.", v.Name)
+	}
+	return explain(err)
+}
+
+// checkVault refuses what no vault can be, and fills what was left out.
+func checkVault(v *Vault, location string) error {
+	if !validVaultName(v.Name) {
+		return &Error{Code: CodeBadParameter, Message: fmt.Sprintf(
+			"The vault name '%s' is not valid: use 3 to 24 letters, digits and hyphens, beginning with a letter, with no two hyphens in a row and none at the end.", v.Name)}
+	}
+	if v.RetentionDays == 0 {
+		v.RetentionDays = DefaultRetentionDays
+	}
+	if v.RetentionDays < MinRetentionDays || v.RetentionDays > MaxRetentionDays {
+		return &Error{Code: CodeBadParameter, Message: fmt.Sprintf("A vault keeps deleted objects for %d to %d days, not %d.", MinRetentionDays, MaxRetentionDays, v.RetentionDays)}
+	}
+	if v.Location == "" {
+		v.Location = location
+	}
+	return nil
+}
+
+func (s *Service) putVault(ctx context.Context, g seal.Grant, instance string, record vaultRecord, was store.Revision) error {
+	body, err := encode(record)
+	if err != nil {
+		return err
+	}
+	box, err := s.Keyring.Seal(g, vaultPlace(record.Name, instance), body)
+	if err != nil {
+		return err
+	}
+	return s.Store.Update(ctx, func(tx store.Tx) error {
+		if was == 0 { // a rerun of a commit that did happen finds its own work
+			if rec, err := tx.Get(vaultKey(record.Name)); err != nil || slices.Equal(rec.Body, box) && rec.Exists() {
+				return err
+			}
+		}
+		return tx.Put(vaultKey(record.Name), was, box)
+	})
+}
+
+func vaultPlace(name, instance string) seal.Place {
+	return seal.Place{Purpose: seal.PurposeRecord, Kind: kindVault, Name: fold(name), Object: instance, Format: recordFormat}
+}
+
+// openVault parses a vault's record. The grant of decision inputs opens it.
+func (s *Service) openVault(name string) func(store.Record) (*vaultState, error) {
+	return func(rec store.Record) (*vaultState, error) {
+		plain, at, err := s.Keyring.Open(s.Gate.Inputs(), vaultPlace(name, ""), rec.Body)
+		if err != nil {
+			return nil, err
+		}
+		v := &vaultState{Instance: at.Object, revision: rec.Revision}
+		if err := decode(plain, at.Format, &v.vaultRecord); err != nil {
+			return nil, err
+		}
+		v.rules = v.vaultRecord.rules()
+		return v, nil
+	}
+}
+
+// GetVault returns a vault to those who provision. The error is VaultNotFound when
+// there is none.
+func (s *Service) GetVault(ctx context.Context, name string) (Vault, error) {
+	look := s.vaults.Look(vaultKey(name))
+	recs, err := s.Store.Get(ctx, look.Ask())
+	if err != nil {
+		return Vault{}, explain(err)
+	}
+	v, ok, err := look.Value(recs[0], s.openVault(name))
+	if err != nil {
+		return Vault{}, err
+	}
+	if !ok {
+		return Vault{}, vaultNotFound(name)
+	}
+	return Vault{
+		Name: v.Name, Location: v.Location, TenantID: v.TenantID, RetentionDays: v.RetentionDays,
+		PurgeProtection: v.PurgeProtection, Policies: slices.Clone(v.rules.Policies),
+	}, nil
+}
+
+// SetPolicy replaces what the vault grants to the policy's principal; a policy without
+// any permission removes the entry. It is in force for the next request.
+func (s *Service) SetPolicy(ctx context.Context, name string, policy access.Policy) error {
+	look := s.vaults.Look(vaultKey(name))
+	recs, err := s.Store.Get(ctx, look.Ask())
+	if err != nil {
+		return explain(err)
+	}
+	v, ok, err := look.Value(recs[0], s.openVault(name))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return vaultNotFound(name)
+	}
+	record := v.vaultRecord
+	record.Policies = slices.DeleteFunc(slices.Clone(record.Policies), func(p policyOfVault) bool {
+		return strings.EqualFold(p.ObjectID, policy.ObjectID) && strings.EqualFold(p.TenantID, policy.TenantID) && strings.EqualFold(p.ApplicationID, policy.ApplicationID)
+	})
+	if len(policy.Certificates)+len(policy.Keys)+len(policy.Secrets) > 0 {
+		record.Policies = append(record.Policies, policyOfVault(policy))
+	}
+	return explain(s.Gate.System(ctx, "provision", vaultPolicies, s.vaultSubject(v.Name, v.Location, v.Instance), func(g seal.Grant) error {
+		return s.putVault(ctx, g, v.Instance, record, v.revision)
+	}))
+}
+
+func vaultNotFound(name string) *Error {
+	return &Error{Code: CodeVaultNotFound, Message: fmt.Sprintf("There is no vault named '%s' here. Check the vault's URL, or create the vault first.", name)}
+}
+
+// vaultSubject describes a vault to the gate.
+func (s *Service) vaultSubject(name, location, instance string) gate.Subject {
+	return gate.Subject{
+		Vault: name, VaultInstance: instance, Location: location,
+		ResourceID: "/SUBSCRIPTIONS/" + strings.ToUpper(s.TenantID) + "/RESOURCEGROUPS/COFFER/PROVIDERS/MICROSOFT.KEYVAULT/VAULTS/" + strings.ToUpper(name),
+		Object:     "https://" + fold(name) + "." + s.Suffix,
+	}
+}
+
+// touch makes the vault of a first request, if this caller's first request may.
+func (s *Service) touch(ctx context.Context, caller access.Caller, name string) (bool, error) {
+	if s.FirstTouch == nil || !validVaultName(name) {
+		return false, nil
+	}
+	owner := s.FirstTouch()
+	if owner.ObjectID == "" || caller.ObjectID != owner.ObjectID || caller.TenantID != owner.TenantID {
+		return false, nil
+	}
+	err := s.CreateVault(ctx, Vault{Name: name, TenantID: owner.TenantID, Policies: []access.Policy{AllPermissions(owner.TenantID, owner.ObjectID)}})
+	var taken *Error
+	if errors.As(err, &taken) && taken.Code == CodeConflict { // another request was first
+		err = nil
+	}
+	return err == nil, err
+}
+
+// AllPermissions is the access policy that grants a principal everything, purge
+// included.
+func AllPermissions(tenantID, objectID string) access.Policy {
+	return access.Policy{
+		TenantID: tenantID, ObjectID: objectID,
+		Certificates: []string{"all", "purge"}, Keys: []string{"all", "purge"}, Secrets: []string{"all", "purge"},
+	}
+}
