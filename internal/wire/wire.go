@@ -1,0 +1,232 @@
+// Package wire holds the JSON types of the data plane: what a client sends and what
+// it gets, and nothing else. The order of the members is the order in which the
+// service writes them (recorded). Wire types never go below the doors; a door
+// converts them member by member.
+//
+// A pointer, or omitempty, means that the member is absent when it was not supplied;
+// times are Unix seconds; ids are absolute URLs on the host that the client used.
+package wire
+
+// An Error is the body of every answer from 400 on.
+type Error struct {
+	Error ErrorDetail `json:"error"`
+}
+
+// An ErrorDetail says what went wrong. Clients branch on Code.
+type ErrorDetail struct {
+	Code       string      `json:"code"`
+	Message    string      `json:"message"`
+	InnerError *InnerError `json:"innererror,omitempty"`
+}
+
+// An InnerError narrows the code down.
+type InnerError struct {
+	Code string `json:"code"`
+}
+
+// Attributes are those of a certificate, key, secret or policy.
+type Attributes struct {
+	Enabled         bool   `json:"enabled"`
+	NotBefore       *int64 `json:"nbf,omitempty"`
+	Expires         *int64 `json:"exp,omitempty"`
+	Created         int64  `json:"created"`
+	Updated         int64  `json:"updated"`
+	RecoveryLevel   string `json:"recoveryLevel,omitempty"`
+	RecoverableDays *int   `json:"recoverableDays,omitempty"`
+	HSMPlatform     string `json:"hsmPlatform,omitempty"` // keys, from 7.6-preview.1 on
+}
+
+// CertificateBundle is one version of a certificate.
+type CertificateBundle struct {
+	ID         string             `json:"id"`
+	KeyID      string             `json:"kid,omitempty"`
+	SecretID   string             `json:"sid,omitempty"`
+	Thumbprint string             `json:"x5t,omitempty"`
+	CER        []byte             `json:"cer,omitempty"` // DER; base64 on the wire
+	Attributes Attributes         `json:"attributes"`
+	Tags       *map[string]string `json:"tags,omitempty"` // {} when emptied
+	Policy     *CertificatePolicy `json:"policy,omitempty"`
+	Pending    *PendingID         `json:"pending,omitempty"`
+
+	PreserveCertOrder *bool `json:"preserveCertOrder,omitempty"`
+}
+
+// A PendingID points at the operation of a certificate.
+type PendingID struct {
+	ID string `json:"id"`
+}
+
+// DeletedCertificateBundle is a certificate in the deleted state.
+type DeletedCertificateBundle struct {
+	RecoveryID         string `json:"recoveryId"`
+	DeletedDate        int64  `json:"deletedDate"`
+	ScheduledPurgeDate int64  `json:"scheduledPurgeDate"`
+	CertificateBundle
+}
+
+// CertificateItem is a row of the lists of certificates and of versions. The subject
+// is always empty (recorded).
+type CertificateItem struct {
+	ID         string             `json:"id"`
+	Thumbprint string             `json:"x5t,omitempty"`
+	Attributes Attributes         `json:"attributes"`
+	Tags       *map[string]string `json:"tags,omitempty"`
+	Subject    string             `json:"subject"`
+}
+
+// DeletedCertificateItem is a row of the list of deleted certificates.
+type DeletedCertificateItem struct {
+	RecoveryID         string             `json:"recoveryId"`
+	DeletedDate        int64              `json:"deletedDate"`
+	ScheduledPurgeDate int64              `json:"scheduledPurgeDate"`
+	ID                 string             `json:"id"`
+	Thumbprint         string             `json:"x5t,omitempty"`
+	Attributes         Attributes         `json:"attributes"`
+	Tags               *map[string]string `json:"tags,omitempty"`
+}
+
+// A List is one page. Both members are always there; NextLink is null on the last.
+type List[Item any] struct {
+	Value    []Item  `json:"value"`
+	NextLink *string `json:"nextLink"`
+}
+
+// CertificatePolicy is how versions of a certificate are made.
+type CertificatePolicy struct {
+	ID              string            `json:"id,omitempty"`
+	KeyProperties   *KeyProperties    `json:"key_props,omitempty"`
+	SecretProps     *SecretProperties `json:"secret_props,omitempty"`
+	X509Props       *X509Properties   `json:"x509_props,omitempty"`
+	LifetimeActions *[]LifetimeAction `json:"lifetime_actions,omitempty"`
+	Issuer          *IssuerParameters `json:"issuer,omitempty"`
+	Attributes      *PolicyAttributes `json:"attributes,omitempty"`
+}
+
+// PolicyAttributes are the attributes of a policy: no times of validity, ever.
+type PolicyAttributes struct {
+	Enabled *bool `json:"enabled,omitempty"`
+	Created int64 `json:"created,omitempty"`
+	Updated int64 `json:"updated,omitempty"`
+}
+
+// KeyProperties describe the key pair. Sizes are bits.
+type KeyProperties struct {
+	Exportable *bool   `json:"exportable,omitempty"`
+	KeyType    *string `json:"kty,omitempty"`
+	KeySize    *int    `json:"key_size,omitempty"`
+	ReuseKey   *bool   `json:"reuse_key,omitempty"`
+	Curve      *string `json:"crv,omitempty"`
+}
+
+// SecretProperties describe the secret behind a certificate.
+type SecretProperties struct {
+	ContentType *string `json:"contentType,omitempty"`
+}
+
+// X509Properties describe the certificate itself.
+type X509Properties struct {
+	Subject          *string           `json:"subject,omitempty"`
+	SANs             *SANs             `json:"sans,omitempty"`
+	EKUs             *[]string         `json:"ekus,omitempty"`
+	KeyUsage         *[]string         `json:"key_usage,omitempty"`
+	ValidityMonths   *int              `json:"validity_months,omitempty"`
+	BasicConstraints *BasicConstraints `json:"basic_constraints,omitempty"`
+}
+
+// SANs are the subject alternative names, by kind.
+type SANs struct {
+	Emails      *[]string `json:"emails,omitempty"`
+	DNSNames    *[]string `json:"dns_names,omitempty"`
+	UPNs        *[]string `json:"upns,omitempty"`
+	URIs        *[]string `json:"uris,omitempty"`
+	IPAddresses *[]string `json:"ipAddresses,omitempty"`
+}
+
+// BasicConstraints are of the output only.
+type BasicConstraints struct {
+	CA bool `json:"ca"`
+}
+
+// A LifetimeAction is what to do, and when.
+type LifetimeAction struct {
+	Trigger *Trigger `json:"trigger,omitempty"`
+	Action  *Action  `json:"action,omitempty"`
+}
+
+// A Trigger has exactly one of its members.
+type Trigger struct {
+	LifetimePercentage *int `json:"lifetime_percentage,omitempty"`
+	DaysBeforeExpiry   *int `json:"days_before_expiry,omitempty"`
+}
+
+// An Action is AutoRenew or EmailContacts.
+type Action struct {
+	ActionType *string `json:"action_type,omitempty"`
+}
+
+// IssuerParameters name the issuer.
+type IssuerParameters struct {
+	Name             *string `json:"name,omitempty"`
+	CertificateType  *string `json:"cty,omitempty"`
+	CertTransparency *bool   `json:"cert_transparency,omitempty"`
+}
+
+// CreateCertificate is the body of a create request.
+type CreateCertificate struct {
+	Policy            *CertificatePolicy `json:"policy"`
+	Attributes        *AttributesInput   `json:"attributes"`
+	Tags              *map[string]string `json:"tags"`
+	PreserveCertOrder *bool              `json:"preserveCertOrder"`
+}
+
+// AttributesInput is what a request may say of attributes. Only Enabled has an
+// effect; the times are checked for their type and then ignored (recorded).
+type AttributesInput struct {
+	Enabled   *bool  `json:"enabled"`
+	NotBefore *int64 `json:"nbf"`
+	Expires   *int64 `json:"exp"`
+}
+
+// CertificateOperation is the issuance under way or ended.
+type CertificateOperation struct {
+	ID                    string             `json:"id"`
+	Issuer                OperationIssuer    `json:"issuer"`
+	CSR                   []byte             `json:"csr"`
+	CancellationRequested bool               `json:"cancellation_requested"`
+	Status                string             `json:"status"`
+	StatusDetails         string             `json:"status_details,omitempty"`
+	PreserveCertOrder     *bool              `json:"preserveCertOrder,omitempty"`
+	Target                string             `json:"target,omitempty"`
+	Error                 *OperationErrorOut `json:"error,omitempty"`
+	RequestID             string             `json:"request_id"`
+}
+
+// OperationIssuer repeats of the issuer only the name (recorded).
+type OperationIssuer struct {
+	Name string `json:"name"`
+}
+
+// OperationErrorOut is why an operation failed.
+type OperationErrorOut struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// SecretBundle is one version of a secret.
+type SecretBundle struct {
+	ID          string             `json:"id"`
+	Value       string             `json:"value"`
+	ContentType string             `json:"contentType,omitempty"`
+	Managed     bool               `json:"managed,omitempty"`
+	Attributes  Attributes         `json:"attributes"`
+	KeyID       string             `json:"kid,omitempty"`
+	Tags        *map[string]string `json:"tags,omitempty"`
+}
+
+// KeyBundle is the public part of one version of a key. Key is a jwk.Key.
+type KeyBundle struct {
+	Key        any                `json:"key"`
+	Attributes Attributes         `json:"attributes"`
+	Tags       *map[string]string `json:"tags,omitempty"`
+	Managed    bool               `json:"managed,omitempty"`
+}
