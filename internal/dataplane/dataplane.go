@@ -1,0 +1,161 @@
+// Package dataplane is the door of the vaults: certificates, secrets and keys, as the
+// service's data plane speaks HTTP. It turns a request into one call of vault.Service
+// and the answer into JSON. It has no rules of its own.
+//
+// The order in which a request is looked at is the service's: token, route, version
+// and syntax, and then everything that needs the vault. So whoever has no token gets
+// the challenge, whatever else is wrong; every client library relies on it.
+//
+// To find something: routes.go has the table of all routes, certificates.go and
+// backing.go what they call, convert.go the way between wire and vault types,
+// errors.go the one table from error codes to HTTP, challenge.go the 401.
+package dataplane
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"coffer/internal/access"
+	"coffer/internal/httpd"
+	"coffer/internal/vault"
+)
+
+// A Config wires a Door.
+type Config struct {
+	Vaults *vault.Service
+	Auth   httpd.Authenticator
+	// Rejected is told of every token that is not accepted.
+	Rejected  func(ctx context.Context, o access.Origin, reason string)
+	Suffix    string   // of the hosts: "vault.azure.net"
+	Audiences []string // that tokens may have
+	Authority string   // of the challenge: "https://login.microsoftonline.com/TENANT"
+	Resource  string   // of the challenge: "https://vault.azure.net"
+	Region    string   // shown in a header
+	Log       *slog.Logger
+}
+
+// A Door answers for all vaults, by the first label of the host.
+type Door struct{ Config }
+
+// New returns the door.
+func New(c Config) *Door { return &Door{Config: c} }
+
+// maxBody bounds a request's body, in bytes. An import with a chain fits in easily.
+const maxBody = 1 << 20
+
+// serviceVersion is what the service reports of itself; clients log it.
+const serviceVersion = "1.9.3347.1"
+
+// A request is what a handler needs to know.
+type request struct {
+	ctx     context.Context
+	caller  access.Caller
+	ref     vault.Ref
+	version version
+	query   url.Values
+	base    string // "https://demo.vault.azure.net": ids are on the host that the client used
+	link    string // the same with an explicit port, as the service writes nextLink
+	path    string
+	body    []byte
+}
+
+// An answer is what a handler wants to say. Body nil means no body.
+type answer struct {
+	status int
+	body   any
+	header map[string]string
+}
+
+// ServeHTTP answers one request.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.setHeaders(w, r)
+	out, err := d.answer(w, r)
+	if err != nil {
+		d.writeError(w, r, err)
+		return
+	}
+	for name, value := range out.header {
+		w.Header().Set(name, value)
+	}
+	if out.body == nil {
+		w.WriteHeader(out.status)
+		return
+	}
+	httpd.WriteJSON(w, out.status, out.body)
+}
+
+func (d *Door) answer(w http.ResponseWriter, r *http.Request) (answer, error) {
+	caller, err := httpd.Authenticate(r, d.Auth, d.Audiences)
+	if err != nil {
+		return answer{}, d.unauthorized(r, err)
+	}
+	route, ref, err := match(r)
+	if err != nil {
+		return answer{}, err
+	}
+	ref.Vault, _, _ = strings.Cut(httpd.Host(r), ".")
+	req := request{ctx: r.Context(), caller: caller, ref: ref, query: r.URL.Query(), path: r.URL.Path}
+	if req.version, err = parseVersion(req.query); err != nil {
+		return answer{}, err
+	}
+	if route.handle == nil {
+		return answer{}, &vault.Error{Code: vault.CodeNotImplemented, Message: "This version of Coffer does not have " + r.Method + " /" + route.pattern + " yet."}
+	}
+	if err := validRef(ref); err != nil {
+		return answer{}, err
+	}
+	req.base, req.link = bases(r)
+	if req.body, err = readBody(w, r, route); err != nil {
+		return answer{}, err
+	}
+	return route.handle(d, req)
+}
+
+// bases returns the address of the vault as the client used it, without and with an
+// explicit port.
+func bases(r *http.Request) (base, link string) {
+	host := strings.ToLower(r.Host)
+	base = "https://" + strings.TrimSuffix(host, ":443")
+	if _, port, ok := strings.Cut(host, ":"); ok && port != "" {
+		return base, "https://" + host
+	}
+	return base, base + ":443"
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, route *route) ([]byte, error) {
+	if !route.takesBody {
+		return nil, nil
+	}
+	body, err := httpd.ReadBody(w, r, maxBody)
+	if err != nil {
+		return nil, err
+	}
+	return body, httpd.CheckJSONType(r)
+}
+
+// setHeaders sets what every answer of the service has (recorded).
+func (d *Door) setHeaders(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Pragma", "no-cache")
+	h.Set("Expires", "-1")
+	h.Set("Strict-Transport-Security", "max-age=31536000;includeSubDomains")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("x-ms-keyvault-region", d.Region)
+	h.Set("x-ms-keyvault-service-version", serviceVersion)
+	h.Set("x-ms-request-id", httpd.RequestID(r.Context()))
+	h.Set("x-ms-keyvault-network-info", networkInfo(httpd.Origin(r)))
+	if id := httpd.Origin(r).CorrelationID; id != "" {
+		h.Set("x-ms-client-request-id", id)
+	}
+}
+
+func networkInfo(o access.Origin) string {
+	if o.Address.Is6() {
+		return "conn_type=Ipv6;addr=" + o.Address.String() + ";act_addr_fam=InterNetworkV6;"
+	}
+	return "conn_type=Ipv4;addr=" + o.Address.String() + ";act_addr_fam=InterNetwork;"
+}

@@ -1,0 +1,148 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"coffer/internal/gate"
+	"coffer/internal/vault"
+)
+
+// A route is one line of the table.
+type route struct {
+	method    string
+	pattern   string // segments; {name}, {version} and {issuer} take what is there
+	operation gate.Operation
+	takesBody bool
+	handle    func(*Door, request) (answer, error) // nil: not built yet
+}
+
+// routes is everything that the data plane has. Where two patterns fit, the earlier
+// one wins, so fixed words stand before placeholders.
+var routes = []route{
+	{"GET", "certificates/contacts", vault.CertificateContactsGet, false, nil},
+	{"PUT", "certificates/contacts", vault.CertificateContactsSet, true, nil},
+	{"DELETE", "certificates/contacts", vault.CertificateContactsDel, false, nil},
+	{"GET", "certificates/issuers", vault.CertificateIssuersList, false, nil},
+	{"GET", "certificates/issuers/{issuer}", vault.CertificateIssuerGet, false, nil},
+	{"PUT", "certificates/issuers/{issuer}", vault.CertificateIssuerSet, true, nil},
+	{"PATCH", "certificates/issuers/{issuer}", vault.CertificateIssuerUpdate, true, nil},
+	{"DELETE", "certificates/issuers/{issuer}", vault.CertificateIssuerDelete, false, nil},
+	{"POST", "certificates/restore", vault.CertificateRestore, true, nil},
+	{"GET", "certificates", vault.CertificateList, false, (*Door).listCertificates},
+	{"POST", "certificates/{name}/create", vault.CertificateCreate, true, (*Door).createCertificate},
+	{"POST", "certificates/{name}/import", vault.CertificateImport, true, nil},
+	{"POST", "certificates/{name}/backup", vault.CertificateBackup, false, nil},
+	{"GET", "certificates/{name}/versions", vault.CertificateListVersions, false, (*Door).listCertificateVersions},
+	{"GET", "certificates/{name}/policy", vault.CertificatePolicyGet, false, nil},
+	{"PATCH", "certificates/{name}/policy", vault.CertificatePolicyUpdate, true, nil},
+	{"GET", "certificates/{name}/pending", vault.CertificatePendingGet, false, (*Door).getCertificateOperation},
+	{"PATCH", "certificates/{name}/pending", vault.CertificatePendingUpdate, true, nil},
+	{"DELETE", "certificates/{name}/pending", vault.CertificatePendingDelete, false, nil},
+	{"POST", "certificates/{name}/pending/merge", vault.CertificatePendingMerge, true, nil},
+	{"GET", "certificates/{name}", vault.CertificateGet, false, (*Door).getCertificate},
+	{"GET", "certificates/{name}/{version}", vault.CertificateGet, false, (*Door).getCertificate},
+	{"PATCH", "certificates/{name}", vault.CertificateUpdate, true, nil},
+	{"PATCH", "certificates/{name}/{version}", vault.CertificateUpdate, true, nil},
+	{"DELETE", "certificates/{name}", vault.CertificateDelete, false, (*Door).deleteCertificate},
+	{"GET", "deletedcertificates", vault.CertificateListDeleted, false, (*Door).listDeletedCertificates},
+	{"GET", "deletedcertificates/{name}", vault.CertificateGetDeleted, false, (*Door).getDeletedCertificate},
+	{"POST", "deletedcertificates/{name}/recover", vault.CertificateRecover, false, (*Door).recoverDeletedCertificate},
+	{"DELETE", "deletedcertificates/{name}", vault.CertificatePurge, false, (*Door).purgeDeletedCertificate},
+	{"GET", "secrets/{name}", vault.SecretGet, false, (*Door).getSecret},
+	{"GET", "secrets/{name}/{version}", vault.SecretGet, false, (*Door).getSecret},
+	{"GET", "keys/{name}", vault.KeyGet, false, (*Door).getKey},
+	{"GET", "keys/{name}/{version}", vault.KeyGet, false, (*Door).getKey},
+}
+
+// unbuilt are the collections of which more is to come.
+var unbuilt = []string{"secrets", "keys", "deletedsecrets", "deletedkeys", "rng"}
+
+// match finds the route of a request. What fits nothing is 405, as in the service
+// (recorded).
+func match(r *http.Request) (*route, vault.Ref, error) {
+	segments, err := split(r.URL)
+	if err != nil {
+		return nil, vault.Ref{}, err
+	}
+	for i := range routes {
+		if ref, ok := routes[i].fits(segments); ok && routes[i].method == r.Method {
+			return &routes[i], ref, nil
+		}
+	}
+	for _, collection := range unbuilt {
+		if segments[0] == collection {
+			return &route{pattern: collection}, vault.Ref{}, nil
+		}
+	}
+	return nil, vault.Ref{}, &methodError{method: r.Method}
+}
+
+// split takes the path apart before it is unescaped, so that an escaped slash stays in
+// its segment and is refused there. One slash at the end is ignored: clients ask for
+// the current version with an empty one.
+func split(u *url.URL) ([]string, error) {
+	segments := strings.Split(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
+	if n := len(segments); n > 1 && segments[n-1] == "" {
+		segments = segments[:n-1]
+	}
+	for i, segment := range segments {
+		text, err := url.PathUnescape(segment)
+		if err != nil {
+			return nil, invalidName(segment)
+		}
+		segments[i] = text
+	}
+	return segments, nil
+}
+
+func (rt *route) fits(segments []string) (vault.Ref, bool) {
+	pattern := strings.Split(rt.pattern, "/")
+	if len(pattern) != len(segments) {
+		return vault.Ref{}, false
+	}
+	var ref vault.Ref
+	for i, word := range pattern {
+		switch {
+		case segments[i] == "":
+			return vault.Ref{}, false
+		case word == "{name}", word == "{issuer}":
+			ref.Name = segments[i]
+		case word == "{version}":
+			ref.Version = segments[i]
+		case !strings.EqualFold(word, segments[i]):
+			return vault.Ref{}, false
+		}
+	}
+	return ref, true
+}
+
+// validRef refuses names and versions that nothing can have.
+func validRef(ref vault.Ref) error {
+	if ref.Name != "" && !vault.ValidName(ref.Name) {
+		return invalidName(ref.Name)
+	}
+	if ref.Version != "" && !vault.ValidName(ref.Version) {
+		return &vault.Error{Code: vault.CodeBadParameter, Message: "The request URI contains an invalid version: " + clip(ref.Version)}
+	}
+	return nil
+}
+
+func invalidName(name string) error {
+	return &vault.Error{Code: vault.CodeBadParameter, Message: "The request URI contains an invalid name: " + clip(name)}
+}
+
+// clip bounds what an error repeats of a request.
+func clip(text string) string {
+	if len(text) > 200 {
+		return strings.ToValidUTF8(text[:200], "") + "…"
+	}
+	return text
+}
+
+// A methodError is a route that does not exist.
+type methodError struct{ method string }
+
+func (e *methodError) Error() string { return fmt.Sprintf("HTTP %.20s not allowed", e.method) }
