@@ -1,0 +1,263 @@
+// Package server puts the rooms together and starts and stops them. It is the only
+// place that names a concrete store, issuer or root key, and the only one that knows
+// which host leads to which door.
+//
+// A Core is everything but the listeners: Open makes it, Handler is its front, Run does
+// its due work, Close ends it. Serve puts a Core behind a TLS listener on its own
+// domain; Develop puts one behind the proxy of `coffer run`.
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"coffer/internal/access"
+	"coffer/internal/audit"
+	"coffer/internal/dataplane"
+	"coffer/internal/entra"
+	"coffer/internal/gate"
+	"coffer/internal/httpd"
+	"coffer/internal/issuer"
+	"coffer/internal/seal"
+	"coffer/internal/store"
+	"coffer/internal/store/bolt"
+	"coffer/internal/tenant"
+	"coffer/internal/vault"
+)
+
+// An Options says what a Core is made of.
+type Options struct {
+	StorePath string
+	Ephemeral bool // the store ends with the process
+	Create    bool // make the installation if the store is empty
+	MaxStore  int  // bound of the store's file, in bytes; zero: the disk
+
+	Root  seal.RootKey
+	Sink  audit.Sink
+	Now   func() time.Time // of the vaults' rules and jobs; nil: the wall clock
+	Log   *slog.Logger
+	Names Names
+	// FirstTouch lets the owner's first request make a vault.
+	FirstTouch bool
+	// Access is told of every answered request; may be nil.
+	Access func(httpd.Access)
+	// Wrap, when set, stands between the rooms and the store; tests of faults use it.
+	Wrap func(store.Store) store.Store
+}
+
+// A Core is the rooms, put together.
+type Core struct {
+	Store   store.Store
+	Gate    *gate.Gate
+	Tenant  *tenant.Service
+	Vaults  *vault.Service
+	Options Options
+
+	handler http.Handler
+	mu      sync.Mutex
+	owner   access.Caller // whose first request makes a vault
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// The record of the installation. It is not sealed: it is what opening begins with. Its
+// keyset is wrapped by the root key, and bound to the id.
+const (
+	installationKey store.Key = "sys/installation"
+	writeFormat               = 1
+)
+
+type installation struct {
+	ID     string `json:"id"`
+	Format int    `json:"format"` // of everything in the store
+	Keyset []byte `json:"keyset"`
+}
+
+// ErrNoInstallation means that a store is empty.
+var ErrNoInstallation = errors.New("the store holds no installation: run coffer init first")
+
+// Open puts a Core together. On an error nothing has been changed, unless the error
+// came after the installation was made.
+func Open(ctx context.Context, o Options) (*Core, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	opened, err := bolt.Open(o.StorePath, bolt.Options{Ephemeral: o.Ephemeral, MaxSize: o.MaxStore})
+	if err != nil {
+		return nil, err
+	}
+	c := &Core{Store: opened, Options: o}
+	if o.Wrap != nil {
+		c.Store = o.Wrap(opened)
+	}
+	if err := c.assemble(ctx); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+func (c *Core) assemble(ctx context.Context) error {
+	o := c.Options
+	keyring, granter, err := c.unlock(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Gate, err = gate.Open(ctx, gate.Config{
+		Store: c.Store, Keyring: keyring, Granter: granter, Sink: o.Sink, Node: "local", Now: time.Now, Log: o.Log,
+	}); err != nil {
+		return err
+	}
+	if c.Tenant, err = tenant.Open(ctx, tenant.Config{
+		Store: c.Store, Keyring: keyring, Gate: c.Gate, Now: time.Now, Log: o.Log, Issuer: o.Names.Issuer, Resources: o.Names.Resources,
+	}); err != nil {
+		return err
+	}
+	config := vault.Config{
+		Store: c.Store, Keyring: keyring, Gate: c.Gate, Principals: principals{c.Tenant}, Now: o.Now, Log: o.Log,
+		TenantID: c.Tenant.TenantID(), Suffix: o.Names.VaultSuffix, Location: o.Names.Location,
+		Issuers: map[string]issuer.Issuer{"self": issuer.Self{}}, SoleNode: true,
+	}
+	if o.FirstTouch {
+		config.FirstTouch = c.firstTouch
+	}
+	if c.Vaults, err = vault.New(config); err != nil {
+		return err
+	}
+	c.handler = &httpd.Barrier{Next: c.doors(), Log: o.Log, Access: o.Access, Now: time.Now}
+	return nil
+}
+
+// unlock opens the installation in the store, or makes it.
+func (c *Core) unlock(ctx context.Context) (*seal.Keyring, *seal.Granter, error) {
+	recs, err := c.Store.Get(ctx, store.Ask{Key: installationKey})
+	if err != nil {
+		return nil, nil, err
+	}
+	if recs[0].Exists() {
+		var found installation
+		if err := json.Unmarshal(recs[0].Body, &found); err != nil {
+			return nil, nil, fmt.Errorf("the store's installation record cannot be read: %w", err)
+		}
+		if found.Format > writeFormat {
+			return nil, nil, fmt.Errorf("the store has format %d, and this version of Coffer reads up to %d: use a newer version", found.Format, writeFormat)
+		}
+		return seal.Open(c.Options.Root, found.ID, found.Keyset)
+	}
+	if !c.Options.Create {
+		return nil, nil, ErrNoInstallation
+	}
+	made := installation{ID: uuid.NewString(), Format: writeFormat}
+	keyring, granter, wrapped, err := seal.Create(c.Options.Root, made.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	made.Keyset = wrapped
+	body, err := json.Marshal(made)
+	if err != nil {
+		return nil, nil, err
+	}
+	return keyring, granter, c.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(installationKey, 0, body) })
+}
+
+// principals lets the vaults look up a principal without knowing the tenant.
+type principals struct{ tenant *tenant.Service }
+
+func (p principals) Look(caller access.Caller) vault.PrincipalLook { return p.tenant.Look(caller) }
+
+// Own names the principal whose first request makes a vault.
+func (c *Core) Own(app tenant.Application) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owner = access.Caller{TenantID: c.Tenant.TenantID(), ObjectID: app.ObjectID, AppID: app.AppID}
+}
+
+func (c *Core) firstTouch() access.Caller {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.owner
+}
+
+// doors leads each host to its door.
+func (c *Core) doors() http.Handler {
+	o := c.Options
+	data := dataplane.New(dataplane.Config{
+		Vaults: c.Vaults, Auth: c.Tenant, Rejected: c.Gate.Rejected, Suffix: o.Names.VaultSuffix, Audiences: o.Names.VaultAudiences,
+		Authority: o.Names.Authority(c.Tenant.TenantID()), Resource: o.Names.VaultResource, Region: o.Names.Location, Log: o.Log,
+	})
+	login := entra.New(entra.Config{Tenant: c.Tenant, Hosts: o.Names.LoginHosts, Log: o.Log, Now: time.Now})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := httpd.Host(r)
+		switch {
+		case r.TLS != nil && r.TLS.ServerName != "" && httpd.FoldHost(r.TLS.ServerName) != host:
+			misdirected(w, host)
+		case o.Names.IsVault(host):
+			data.ServeHTTP(w, r)
+		case slices.Contains(o.Names.LoginHosts, host):
+			login.ServeHTTP(w, r)
+		case r.URL.Path == "/healthz" && o.Names.Health:
+			c.health(w, r)
+		default:
+			misdirected(w, host)
+		}
+	})
+}
+
+func misdirected(w http.ResponseWriter, host string) {
+	if len(host) > 253 {
+		host = host[:253]
+	}
+	httpd.WriteJSON(w, http.StatusMisdirectedRequest, map[string]map[string]string{
+		"error": {"code": "MisdirectedRequest", "message": "This server does not answer for the host " + strings.ToValidUTF8(host, "") + " on this connection."}})
+}
+
+// health tells a load balancer, and nobody anything else, whether requests are served.
+func (c *Core) health(w http.ResponseWriter, r *http.Request) {
+	if err := c.Tenant.Ready(r.Context()); err != nil {
+		c.Options.Log.Warn("not ready", "error", err)
+		httpd.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "unavailable"})
+		return
+	}
+	httpd.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// Handler is the front of all doors.
+func (c *Core) Handler() http.Handler { return c.handler }
+
+// Start does due work in the background until Close.
+func (c *Core) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	c.running.Go(func() { c.Vaults.Run(ctx) })
+}
+
+// Close ends what runs and frees the store. No request may be under way.
+func (c *Core) Close() error {
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.running.Wait()
+	return c.close()
+}
+
+func (c *Core) close() error {
+	var errs []error
+	if c.Tenant != nil {
+		c.Tenant.Close()
+	}
+	if c.Gate != nil {
+		errs = append(errs, c.Gate.Close())
+	} else if c.Options.Sink != nil {
+		errs = append(errs, c.Options.Sink.Close())
+	}
+	return errors.Join(append(errs, c.Store.Close())...)
+}

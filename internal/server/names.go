@@ -1,0 +1,79 @@
+package server
+
+import (
+	"net"
+	"strings"
+)
+
+// Names are the hosts, audiences and issuers of an installation.
+type Names struct {
+	VaultSuffix    string   // of vault hosts: exactly one label stands before it
+	VaultResource  string   // what the challenge names
+	VaultAudiences []string // what tokens for a vault may have
+	Resources      []string // what tokens are issued for
+	LoginHosts     []string // the first is the one that documents name
+	Location       string   // region that vaults report
+	Health         bool     // /healthz is served on other hosts
+	Issuer         func(tenantID string) string
+	Authority      func(tenantID string) string // what the challenge names
+}
+
+// PublicNames are those of the public cloud, for `coffer run`: programs use them
+// without any configuration, and reach Coffer through its proxy.
+func PublicNames() Names {
+	const resource = "https://vault.azure.net"
+	return Names{
+		VaultSuffix: "vault.azure.net", VaultResource: resource, VaultAudiences: []string{resource, resource + "/"},
+		Resources: []string{
+			resource, "https://management.azure.com", "https://management.core.windows.net", "https://graph.microsoft.com", "https://graph.windows.net",
+		},
+		LoginHosts: []string{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"},
+		Location:   "local",
+		Issuer:     func(tenantID string) string { return "https://sts.windows.net/" + tenantID + "/" },
+		Authority:  func(tenantID string) string { return "https://login.microsoftonline.com/" + tenantID },
+	}
+}
+
+// DomainNames are those of an installation on its own domain and port. Clients compare
+// the resource with the vault's host and port, so the port is part of it unless it is
+// 443; their libraries ask the public cloud about every authority but one whose tenant
+// is called adfs.
+func DomainNames(domain, port string) Names {
+	domain = strings.ToLower(domain)
+	at := func(host string) string {
+		if port == "" || port == "443" {
+			return "https://" + host
+		}
+		return "https://" + net.JoinHostPort(host, port)
+	}
+	vaults, login := "vault."+domain, "login."+domain
+	resources := []string{at(vaults)}
+	if at(vaults) != "https://"+vaults {
+		resources = append(resources, "https://"+vaults)
+	}
+	names := Names{
+		VaultSuffix: vaults, VaultResource: at(vaults), Resources: resources, LoginHosts: []string{login}, Location: "local", Health: true,
+		Issuer:    func(tenantID string) string { return at(login) + "/" + tenantID + "/" },
+		Authority: func(string) string { return at(login) + "/adfs" },
+	}
+	for _, resource := range resources {
+		names.VaultAudiences = append(names.VaultAudiences, resource, resource+"/")
+	}
+	return names
+}
+
+// IsVault reports whether a host, folded, is that of a vault.
+func (n Names) IsVault(host string) bool {
+	label, ok := strings.CutSuffix(host, "."+n.VaultSuffix)
+	return ok && label != "" && !strings.Contains(label, ".")
+}
+
+// Serves reports whether a door answers for the host, folded.
+func (n Names) Serves(host string) bool {
+	for _, login := range n.LoginHosts {
+		if host == login {
+			return true
+		}
+	}
+	return n.IsVault(host)
+}
