@@ -72,7 +72,7 @@ func (r *Runner) Kick() {
 // Run does what becomes due until ctx ends, and returns when the handlers have.
 func (r *Runner) Run(ctx context.Context) {
 	if r.config.Sole {
-		if err := r.endLeases(ctx); err != nil {
+		if err := r.endLeases(ctx); err != nil && ctx.Err() == nil {
 			r.config.Log.Warn("the leases of an earlier process were not ended; they run out by themselves", "error", err)
 		}
 	}

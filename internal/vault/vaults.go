@@ -66,9 +66,8 @@ func (s *Service) CreateVault(ctx context.Context, v Vault) error {
 
 // checkVault refuses what no vault can be, and fills what was left out.
 func checkVault(v *Vault, location string) error {
-	if !validVaultName(v.Name) {
-		return &Error{Code: CodeBadParameter, Message: fmt.Sprintf(
-			"The vault name '%s' is not valid: use 3 to 24 letters, digits and hyphens, beginning with a letter, with no two hyphens in a row and none at the end.", v.Name)}
+	if err := CheckName(v.Name); err != nil {
+		return err
 	}
 	if v.RetentionDays == 0 {
 		v.RetentionDays = DefaultRetentionDays
@@ -80,6 +79,15 @@ func checkVault(v *Vault, location string) error {
 		v.Location = location
 	}
 	return nil
+}
+
+// CheckName refuses what no vault can be called.
+func CheckName(name string) error {
+	if validVaultName(name) {
+		return nil
+	}
+	return &Error{Code: CodeBadParameter, Message: fmt.Sprintf(
+		"The vault name '%s' is not valid: use 3 to 24 letters, digits and hyphens, beginning with a letter, with no two hyphens in a row and none at the end.", name)}
 }
 
 func (s *Service) putVault(ctx context.Context, g seal.Grant, instance string, record vaultRecord, was store.Revision) error {

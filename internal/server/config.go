@@ -1,0 +1,108 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// A Config is the file of `coffer serve`. A member that is not here is an error; a
+// secret is only ever named by the path of its file. Relative paths are relative to the
+// file's own directory.
+type Config struct {
+	// Domain is the domain that the installation has to itself: vaults are at
+	// https://NAME.vault.DOMAIN, tokens at https://login.DOMAIN.
+	Domain string `yaml:"domain"`
+	// Listen is the address and port to listen on.
+	Listen string `yaml:"listen"`
+	// PublicPort is the port that clients use, if it is not the one of Listen.
+	PublicPort string `yaml:"public_port"`
+	// Store is the path of the store's file.
+	Store string `yaml:"store"`
+	// RootKeyFile is the path of the root key.
+	RootKeyFile string `yaml:"root_key_file"`
+	// AuditFile is the path of the audit log.
+	AuditFile string    `yaml:"audit_file"`
+	TLS       TLSConfig `yaml:"tls"`
+}
+
+// A TLSConfig names either a certificate for the vaults' and the login host, or an
+// authority of Coffer's own that certifies every host as it is asked for.
+type TLSConfig struct {
+	CertificateFile string `yaml:"certificate_file"`
+	KeyFile         string `yaml:"key_file"`
+	AuthorityFile   string `yaml:"authority_file"`
+	AuthorityKey    string `yaml:"authority_key_file"`
+}
+
+const maxConfig = 1 << 20
+
+// ReadConfig reads and checks the file at path.
+func ReadConfig(path string) (Config, error) {
+	var c Config
+	file, err := os.Open(path)
+	if err != nil {
+		return c, fmt.Errorf("the configuration cannot be read: %w; coffer init makes one", err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxConfig))
+	if err != nil {
+		return c, fmt.Errorf("the configuration cannot be read: %w", err)
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.DisallowUnknownField()).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return c, fmt.Errorf("the configuration %s is wrong: %w", path, err)
+	}
+	c.resolve(filepath.Dir(path))
+	if err := c.check(); err != nil {
+		return c, fmt.Errorf("the configuration %s is wrong: %w", path, err)
+	}
+	return c, nil
+}
+
+// resolve makes the paths independent of the working directory.
+func (c *Config) resolve(dir string) {
+	for _, path := range []*string{&c.Store, &c.RootKeyFile, &c.AuditFile, &c.TLS.CertificateFile, &c.TLS.KeyFile, &c.TLS.AuthorityFile, &c.TLS.AuthorityKey} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+}
+
+func (c Config) check() error {
+	required := []struct{ name, value string }{
+		{"domain", c.Domain}, {"listen", c.Listen}, {"store", c.Store}, {"root_key_file", c.RootKeyFile}, {"audit_file", c.AuditFile},
+	}
+	for _, member := range required {
+		if member.value == "" {
+			return fmt.Errorf("%s is missing", member.name)
+		}
+	}
+	if strings.Trim(strings.ToLower(c.Domain), "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" || !strings.Contains(strings.Trim(c.Domain, "."), ".") || strings.HasPrefix(c.Domain, ".") || strings.HasSuffix(c.Domain, ".") {
+		return fmt.Errorf("domain %q is no domain name such as coffer.example.com", c.Domain)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen %q is no address with a port such as 0.0.0.0:8443", c.Listen)
+	}
+	own := c.TLS.CertificateFile != "" && c.TLS.KeyFile != "" && c.TLS.AuthorityFile == "" && c.TLS.AuthorityKey == ""
+	authority := c.TLS.CertificateFile == "" && c.TLS.KeyFile == "" && c.TLS.AuthorityFile != "" && c.TLS.AuthorityKey != ""
+	if !own && !authority {
+		return errors.New("tls needs either certificate_file and key_file, or authority_file and authority_key_file")
+	}
+	return nil
+}
+
+// port is the one that clients use.
+func (c Config) port() string {
+	if c.PublicPort != "" {
+		return c.PublicPort
+	}
+	_, port, _ := net.SplitHostPort(c.Listen)
+	return port
+}

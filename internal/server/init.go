@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"coffer/internal/access"
+	"coffer/internal/pki"
+	"coffer/internal/seal"
+	"coffer/internal/vault"
+)
+
+// An Init says what `coffer init` makes.
+type Init struct {
+	Dir    string // where everything goes
+	Domain string
+	Listen string
+	Vaults []string // made at once, the administrator may do everything in them
+}
+
+// Made is what `coffer init` has made. The secret is shown once and kept nowhere.
+type Made struct {
+	Config        string   `json:"config"`
+	AuthorityFile string   `json:"authority_file"`
+	TenantID      string   `json:"tenant_id"`
+	ClientID      string   `json:"client_id"`
+	ClientSecret  string   `json:"client_secret"`
+	AuthorityHost string   `json:"authority_host"`
+	VaultURLs     []string `json:"vault_urls"`
+}
+
+// configTemplate is the file that Initialize writes.
+const configTemplate = `# The configuration of coffer serve. Paths are relative to this file.
+
+# The domain that this installation has to itself: vaults are at
+# https://NAME.vault.DOMAIN, tokens at https://login.DOMAIN.
+domain: %s
+
+# Where to listen. Clients have to reach this port under the names above; if they use
+# another one (behind a balancer), name it in public_port.
+listen: %s
+# public_port: "443"
+
+# Everything that is kept, sealed, in one file.
+store: coffer.db
+
+# The root key opens the store. Keep a copy elsewhere: without it everything is lost.
+# Nobody but the server's user may read it.
+root_key_file: root.key
+
+# One line for every decision, chained.
+audit_file: audit.log
+
+# A certificate for *.vault.DOMAIN and login.DOMAIN:
+#   certificate_file: tls.pem
+#   key_file: tls.key
+# or an authority of Coffer's own, which clients have to trust:
+tls:
+  authority_file: ca.pem
+  authority_key_file: ca.key
+`
+
+// Initialize makes an installation: its configuration, root key, certificate authority
+// and store, and the first administrator's application.
+func Initialize(ctx context.Context, i Init, log *slog.Logger) (Made, error) {
+	var made Made
+	if err := os.MkdirAll(i.Dir, 0o700); err != nil {
+		return made, err
+	}
+	path := filepath.Join(i.Dir, "coffer.yaml")
+	for _, name := range []string{"coffer.yaml", rootKeyFile, storeFile, "ca.pem", "ca.key"} {
+		if _, err := os.Stat(filepath.Join(i.Dir, name)); !errors.Is(err, os.ErrNotExist) {
+			return made, fmt.Errorf("%s exists already: nothing was changed; use another directory", filepath.Join(i.Dir, name))
+		}
+	}
+	config := Config{
+		Domain: i.Domain, Listen: i.Listen, Store: storeFile, RootKeyFile: rootKeyFile, AuditFile: auditFile,
+		TLS: TLSConfig{AuthorityFile: "ca.pem", AuthorityKey: "ca.key"},
+	}
+	if err := config.check(); err != nil {
+		return made, err
+	}
+	config.resolve(i.Dir)
+	for _, name := range i.Vaults {
+		if err := vault.CheckName(name); err != nil {
+			return made, err
+		}
+	}
+	if err := writeSecrets(config); err != nil {
+		return made, err
+	}
+	if err := os.WriteFile(path, fmt.Appendf(nil, configTemplate, i.Domain, i.Listen), 0o600); err != nil {
+		return made, err
+	}
+	made.Config, made.AuthorityFile = path, config.TLS.AuthorityFile
+	return made, populate(ctx, config, i, log, &made)
+}
+
+func writeSecrets(c Config) error {
+	root, err := seal.NewRootKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	if err := seal.WriteRootKeyFile(c.RootKeyFile, root); err != nil {
+		return err
+	}
+	authority, err := pki.NewAuthority(time.Now(), 10*365*24*time.Hour, []string{"vault." + c.Domain, "login." + c.Domain})
+	if err != nil {
+		return err
+	}
+	key, err := authority.KeyPEM()
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(c.TLS.AuthorityFile, authority.PEM(), 0o644), os.WriteFile(c.TLS.AuthorityKey, key, 0o600))
+}
+
+// populate makes the store with its first application and vaults.
+func populate(ctx context.Context, c Config, i Init, log *slog.Logger, made *Made) error {
+	core, err := c.open(ctx, true, log, nil)
+	if err != nil {
+		return err
+	}
+	app, secret, err := core.Tenant.CreateApplication(ctx, "administrator")
+	if err != nil {
+		return errors.Join(err, core.Close())
+	}
+	names, tenantID := core.Options.Names, core.Tenant.TenantID()
+	made.TenantID, made.ClientID, made.ClientSecret = tenantID, app.AppID, secret
+	made.AuthorityHost = "https://" + names.LoginHosts[0] + portSuffix(c.port())
+	for _, name := range i.Vaults {
+		v := vault.Vault{Name: name, TenantID: tenantID, Policies: []access.Policy{vault.AllPermissions(tenantID, app.ObjectID)}}
+		if err := core.Vaults.CreateVault(ctx, v); err != nil {
+			return errors.Join(err, core.Close())
+		}
+		made.VaultURLs = append(made.VaultURLs, "https://"+name+"."+names.VaultSuffix+portSuffix(c.port()))
+	}
+	return core.Close()
+}
+
+func portSuffix(port string) string {
+	if port == "443" {
+		return ""
+	}
+	return ":" + port
+}
