@@ -1,0 +1,46 @@
+// Command coffer is a key vault: `coffer run` puts one around a program, `coffer serve`
+// runs one for everybody.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// An exitError ends the command with a code; the text, if any, has been written.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// run is the whole command. Data goes to stdout and everything else to stderr.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := &cobra.Command{
+		Use:           "coffer",
+		Short:         "A key vault that speaks the Azure Key Vault protocols",
+		Long:          "Coffer is a key vault that anyone can run. Programs written for Azure Key Vault use it unchanged.\n\nTry it:  KEY_VAULT_NAME=demo coffer run -- python3 my_program.py",
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.AddCommand(runCommand(), serveCommand(), initCommand(), versionCommand(), janitorCommand())
+	err := root.ExecuteContext(ctx)
+	var exit *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.code
+	}
+	fmt.Fprintln(stderr, "coffer:", err)
+	return 1
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"coffer/internal/httpd"
+	"coffer/internal/server"
+)
+
+func serveCommand() *cobra.Command {
+	var path string
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Serve vaults on an own domain",
+		Long: `Serve the vaults of an installation that coffer init has made, until the process is
+asked to stop (SIGTERM or Ctrl-C). Requests under way are finished then.`,
+		Example: "  coffer serve --config coffer.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := server.ReadConfig(path)
+			if err != nil {
+				return err
+			}
+			stderr := &lockedWriter{w: cmd.ErrOrStderr()}
+			log := slog.New(slog.NewTextHandler(stderr, nil))
+			var access func(httpd.Access)
+			if verbose {
+				access = func(a httpd.Access) { printAccess(stderr, a) }
+			}
+			ctx, stop := contextWithSignals(cmd.Context())
+			defer stop()
+			return server.Serve(ctx, config, log, access, func(address net.Addr) {
+				log.Info("serving", "address", address.String(), "vaults", "https://NAME.vault."+config.Domain)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", "coffer.yaml", "the configuration `file`")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "show each request on stderr")
+	return cmd
+}
+
+func initCommand() *cobra.Command {
+	var i server.Init
+	var output string
+	cmd := &cobra.Command{
+		Use:   "init --domain DOMAIN",
+		Short: "Make an installation for coffer serve",
+		Long: `Make everything that coffer serve needs in a directory: a commented configuration, the
+root key, a certificate authority, the store, and the application of the first
+administrator, whose secret is printed once and kept nowhere.`,
+		Example: "  coffer init --dir /var/lib/coffer --domain coffer.example.com --vault main",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "table" && output != "json" {
+				return fmt.Errorf("--output is table or json, not %q", output)
+			}
+			made, err := server.Initialize(cmd.Context(), i, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(made)
+			}
+			return printMade(cmd.OutOrStdout(), made)
+		},
+	}
+	cmd.Flags().StringVar(&i.Dir, "dir", ".", "the `directory` to make it in")
+	cmd.Flags().StringVar(&i.Domain, "domain", "", "the `domain` that the installation has to itself")
+	cmd.Flags().StringVar(&i.Listen, "listen", "127.0.0.1:8443", "the `address` to listen on")
+	cmd.Flags().StringArrayVar(&i.Vaults, "vault", nil, "make a vault with this `name` for the administrator; may be repeated")
+	cmd.Flags().StringVar(&output, "output", "table", "table or json")
+	_ = cmd.MarkFlagRequired("domain") // the flag is defined above
+	return cmd
+}
+
+func printMade(w io.Writer, m server.Made) error {
+	_, err := fmt.Fprintf(w, `Made %s
+Vaults  %s
+
+The first administrator. The secret is not kept; write it down now:
+
+  AZURE_AUTHORITY_HOST=%s
+  AZURE_TENANT_ID=adfs
+  AZURE_CLIENT_ID=%s
+  AZURE_CLIENT_SECRET=%s
+
+Clients have to trust %s. Next: coffer serve --config %s
+`, m.Config, strings.Join(m.VaultURLs, " "), m.AuthorityHost, m.ClientID, m.ClientSecret, m.AuthorityFile, m.Config)
+	return err
+}
