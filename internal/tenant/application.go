@@ -2,12 +2,9 @@ package tenant
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
+	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,199 +27,158 @@ type applicationRecord struct {
 	Secrets     []secretRecord `json:"secrets"`
 }
 
-// secretRecord is what is kept of a secret.
-type secretRecord struct {
-	ID      string `json:"id"`
-	Salt    []byte `json:"salt"`
-	Hash    []byte `json:"hash"`          // SHA-256 of salt and secret
-	Expires int64  `json:"exp,omitempty"` // Unix seconds; zero: never
-}
-
-// secretSize is how many random bytes a secret has that is made here.
-const secretSize = 32
-
-func newSecretRecord(secret string, expires time.Time) (secretRecord, error) {
-	r := secretRecord{ID: uuid.NewString(), Salt: make([]byte, 16)}
-	if _, err := rand.Read(r.Salt); err != nil {
-		return r, err
-	}
-	r.Hash = hashSecret(r.Salt, secret)
-	if !expires.IsZero() {
-		r.Expires = expires.Unix()
-	}
-	return r, nil
-}
-
-func hashSecret(salt []byte, secret string) []byte {
-	hash := sha256.New()
-	hash.Write(salt)
-	hash.Write([]byte(secret))
-	return hash.Sum(nil)
-}
-
-// is compares in constant time.
-func (r secretRecord) is(secret string) bool {
-	return subtle.ConstantTimeCompare(r.Hash, hashSecret(r.Salt, secret)) == 1
+func (r applicationRecord) application() Application {
+	return Application{AppID: r.AppID, ObjectID: r.ObjectID, DisplayName: r.DisplayName}
 }
 
 // CreateApplication makes an application with its service principal and one secret,
 // which is returned here and never again.
 func (s *Service) CreateApplication(ctx context.Context, displayName string) (Application, string, error) {
-	random := make([]byte, secretSize)
-	if _, err := rand.Read(random); err != nil {
+	secret, kept, err := newSecret(time.Time{})
+	if err != nil {
 		return Application{}, "", err
 	}
-	secret := base64.RawURLEncoding.EncodeToString(random)
 	app := Application{AppID: uuid.NewString(), ObjectID: uuid.NewString(), DisplayName: displayName}
-	return app, secret, s.EnsureApplication(ctx, app, secret)
+	if err := s.system(ctx, "ApplicationCreate", app.AppID, func(g seal.Grant) error {
+		return s.putApplication(ctx, g, pair{}, app, kept)
+	}); err != nil {
+		return Application{}, "", err
+	}
+	return app, secret, nil
 }
 
-// EnsureApplication makes the application with the ids given, or gives an existing one
-// this one secret.
+// EnsureApplication sees to it that the application exists with these ids and this one
+// secret, which has to be as hard to guess as 256 random bits. When all is so already,
+// nothing is written. A service principal that exists is left as it is, disabled or not.
 func (s *Service) EnsureApplication(ctx context.Context, app Application, secret string) error {
-	kept, err := newSecretRecord(secret, time.Time{})
+	for name, id := range map[string]string{"client": app.AppID, "object": app.ObjectID} {
+		if _, ok := guid(id); !ok {
+			return fmt.Errorf("tenant: the %s id %q of an application is not a GUID", name, clip(id))
+		}
+	}
+	if secret == "" {
+		return errors.New("tenant: an application needs a secret")
+	}
+	kept, err := keepSecret(secret, time.Time{})
 	if err != nil {
 		return err
 	}
-	record := applicationRecord{AppID: app.AppID, ObjectID: app.ObjectID, DisplayName: app.DisplayName, Secrets: []secretRecord{kept}}
-	principal := Principal{ObjectID: app.ObjectID, AppID: app.AppID, Enabled: true}
-	return s.system(ctx, "ApplicationCreate", app.AppID, func(g seal.Grant) error {
-		return s.putAll(ctx, g,
-			sealed{applicationKey(app.AppID), place(kindApplication, app.AppID), record},
-			sealed{principalKey(app.ObjectID), place(kindPrincipal, app.ObjectID), principal})
-	})
+	app.AppID, app.ObjectID = strings.ToLower(app.AppID), strings.ToLower(app.ObjectID)
+	return retry(func() error { return s.ensureApplication(ctx, app, secret, kept) })
 }
 
-// sealed is a record to be put, whatever is there.
-type sealed struct {
-	key   store.Key
-	at    seal.Place
-	value any
-}
-
-func (s *Service) putAll(ctx context.Context, g seal.Grant, all ...sealed) error {
-	boxes := make([][]byte, len(all))
-	for i, one := range all {
-		var err error
-		if boxes[i], err = s.seal(g, one.at, one.value); err != nil {
-			return err
-		}
-	}
-	return s.config.Store.Update(ctx, func(tx store.Tx) error {
-		for i, one := range all {
-			rec, err := tx.Get(one.key)
-			if err != nil {
-				return err
-			}
-			if err := tx.Put(one.key, rec.Revision, boxes[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// AddSecret gives an application one more secret, which is returned here and never
-// again. The zero time means that it does not expire.
-func (s *Service) AddSecret(ctx context.Context, appID string, expires time.Time) (id, secret string, err error) {
-	random := make([]byte, secretSize)
-	if _, err := rand.Read(random); err != nil {
-		return "", "", err
-	}
-	secret = base64.RawURLEncoding.EncodeToString(random)
-	kept, err := newSecretRecord(secret, expires)
+func (s *Service) ensureApplication(ctx context.Context, app Application, secret string, kept secretRecord) error {
+	found, err := s.pair(ctx, app)
 	if err != nil {
-		return "", "", err
+		return err
 	}
-	err = s.changeApplication(ctx, "ApplicationSecretAdd", appID, func(a *applicationRecord) { a.Secrets = append(a.Secrets, kept) })
-	return kept.ID, secret, err
-}
-
-// RemoveSecret removes a secret; it stops working at once.
-func (s *Service) RemoveSecret(ctx context.Context, appID, id string) error {
-	return s.changeApplication(ctx, "ApplicationSecretRemove", appID, func(a *applicationRecord) {
-		a.Secrets = slices.DeleteFunc(a.Secrets, func(r secretRecord) bool { return r.ID == id })
+	if found.application.Exists() {
+		var record applicationRecord
+		if err := s.open(found.application, place(kindApplication, app.AppID), &record); err != nil {
+			return err
+		}
+		if record.ObjectID != app.ObjectID {
+			return fmt.Errorf("tenant: the application %s has the service principal %s, not %s", app.AppID, record.ObjectID, app.ObjectID)
+		}
+		if found.principal.Exists() && len(record.Secrets) == 1 && record.Secrets[0].is(secret) && record.Secrets[0].Expires == 0 {
+			return nil
+		}
+	}
+	return s.system(ctx, "ApplicationCreate", app.AppID, func(g seal.Grant) error {
+		return s.putApplication(ctx, g, found, app, kept)
 	})
 }
 
-func (s *Service) changeApplication(ctx context.Context, operation, appID string, change func(*applicationRecord)) error {
-	return s.system(ctx, operation, appID, func(g seal.Grant) error {
-		record, rec, err := s.application(ctx, appID)
-		if err != nil {
-			return err
-		}
-		change(&record)
-		box, err := s.seal(g, place(kindApplication, appID), record)
-		if err != nil {
-			return err
-		}
-		return s.config.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(rec.Key, rec.Revision, box) })
-	})
+// A pair is what is in the store of an application and its service principal.
+type pair struct{ application, principal store.Record }
+
+func (s *Service) pair(ctx context.Context, app Application) (pair, error) {
+	recs, err := s.config.Store.Get(ctx, store.Ask{Key: applicationKey(app.AppID)}, store.Ask{Key: principalKey(app.ObjectID)})
+	if err != nil {
+		return pair{}, err
+	}
+	return pair{recs[0], recs[1]}, nil
 }
 
-// application reads an application; the error is errNotFound when there is none.
+// putApplication writes both records; was is what is there now. An existing principal
+// stays.
+func (s *Service) putApplication(ctx context.Context, g seal.Grant, was pair, app Application, kept secretRecord) error {
+	was.application.Key, was.principal.Key = applicationKey(app.AppID), principalKey(app.ObjectID)
+	record := applicationRecord{AppID: app.AppID, ObjectID: app.ObjectID, DisplayName: app.DisplayName, Secrets: []secretRecord{kept}}
+	box, err := s.seal(g, place(kindApplication, app.AppID), record)
+	if err != nil {
+		return err
+	}
+	changes := []change{{was.application, box}}
+	if !was.principal.Exists() {
+		box, err := s.seal(g, place(kindPrincipal, app.ObjectID), principalRecord{ObjectID: app.ObjectID, AppID: app.AppID, Enabled: true})
+		if err != nil {
+			return err
+		}
+		changes = append(changes, change{was.principal, box})
+	}
+	return s.commit(ctx, changes...)
+}
+
+// GetApplication returns an application to those who provision. The error is
+// ErrNotFound when there is none.
+func (s *Service) GetApplication(ctx context.Context, appID string) (Application, error) {
+	record, _, err := s.application(ctx, appID)
+	return record.application(), err
+}
+
+// application reads an application; the error is ErrNotFound when there is none.
 func (s *Service) application(ctx context.Context, appID string) (applicationRecord, store.Record, error) {
 	var record applicationRecord
-	recs, err := s.config.Store.Get(ctx, store.Ask{Key: applicationKey(appID)})
+	id, ok := guid(appID)
+	if !ok {
+		return record, store.Record{}, fmt.Errorf("%w: a client id is a GUID", ErrNotFound)
+	}
+	recs, err := s.config.Store.Get(ctx, store.Ask{Key: applicationKey(id)})
 	if err != nil {
 		return record, store.Record{}, err
 	}
 	if !recs[0].Exists() {
-		return record, recs[0], errNotFound
+		return record, recs[0], fmt.Errorf("%w: there is no application %s", ErrNotFound, id)
 	}
-	return record, recs[0], s.open(recs[0], place(kindApplication, appID), &record)
+	return record, recs[0], s.open(recs[0], place(kindApplication, id), &record)
 }
 
-// RemoveApplication removes an application and its service principal. Their tokens are
-// refused from the next request on.
-func (s *Service) RemoveApplication(ctx context.Context, appID string) error {
-	return s.system(ctx, "ApplicationDelete", appID, func(seal.Grant) error {
-		record, _, err := s.application(ctx, appID)
-		if err != nil {
-			return err
-		}
-		return s.config.Store.Update(ctx, func(tx store.Tx) error {
-			for _, key := range []store.Key{applicationKey(appID), principalKey(record.ObjectID)} {
-				rec, err := tx.Get(key)
-				if err != nil {
-					return err
-				}
-				if !rec.Exists() {
-					continue
-				}
-				if err := tx.Delete(key, rec.Revision); err != nil {
-					return err
-				}
+// changeApplication reads, changes and writes an application, again if another change
+// came in between. The function may be called more than once, with what is stored.
+func (s *Service) changeApplication(ctx context.Context, operation, appID string, edit func(*applicationRecord) error) error {
+	return s.system(ctx, operation, clip(appID), func(g seal.Grant) error {
+		return retry(func() error {
+			record, was, err := s.application(ctx, appID)
+			if err != nil {
+				return err
 			}
-			return nil
+			if err := edit(&record); err != nil {
+				return err
+			}
+			box, err := s.seal(g, place(kindApplication, appID), record)
+			if err != nil {
+				return err
+			}
+			return s.commit(ctx, change{was, box})
 		})
 	})
 }
 
-// SetEnabled enables or disables a service principal, from the next request on.
-func (s *Service) SetEnabled(ctx context.Context, app Application, enabled bool) error {
-	operation := "PrincipalDisable"
-	if enabled {
-		operation = "PrincipalEnable"
-	}
-	return s.system(ctx, operation, app.ObjectID, func(g seal.Grant) error {
-		recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(app.ObjectID)})
-		if err != nil {
-			return err
-		}
-		if !recs[0].Exists() {
-			return fmt.Errorf("%w: %s", errNotFound, app.ObjectID)
-		}
-		var p Principal
-		at := place(kindPrincipal, app.ObjectID)
-		if err := s.open(recs[0], at, &p); err != nil {
-			return err
-		}
-		p.Enabled = enabled
-		box, err := s.seal(g, at, p)
-		if err != nil {
-			return err
-		}
-		return s.config.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(recs[0].Key, recs[0].Revision, box) })
+// RemoveApplication removes an application and its service principal. Their tokens are
+// refused from the next request on. The error is ErrNotFound when there is none.
+func (s *Service) RemoveApplication(ctx context.Context, appID string) error {
+	return s.system(ctx, "ApplicationDelete", clip(appID), func(seal.Grant) error {
+		return retry(func() error {
+			record, _, err := s.application(ctx, appID)
+			if err != nil {
+				return err
+			}
+			found, err := s.pair(ctx, record.application())
+			if err != nil {
+				return err
+			}
+			return s.commit(ctx, change{was: found.application}, change{was: found.principal})
+		})
 	})
 }

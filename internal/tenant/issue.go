@@ -13,7 +13,6 @@ import (
 
 	"coffer/internal/access"
 	"coffer/internal/gate"
-	"coffer/internal/store"
 	"coffer/internal/token"
 )
 
@@ -28,13 +27,31 @@ type Error struct {
 // Error returns the message with its number, as the service writes it.
 func (e *Error) Error() string { return fmt.Sprintf("AADSTS%d: %s", e.Number, e.Message) }
 
+// AuditCode is what the audit log shows as the outcome.
+func (e *Error) AuditCode() string { return e.Code }
+
+// The numbers of the refusals that are made here, as the service's documentation gives
+// them.
+const (
+	NumberMalformedScope   = 70011
+	NumberScopeSuffix      = 1002012
+	NumberUnknownResource  = 500011
+	NumberUnknownClient    = 700016
+	NumberDisabled         = 7000112
+	NumberBadSecret        = 7000215
+	NumberNoCredential     = 7000218
+	NumberExpiredSecret    = 7000222
+	NumberNoPrincipal      = 7000229
+	NumberMissingParameter = 900144
+)
+
 // refuse makes an Error.
 func refuse(code string, number int, format string, args ...any) *Error {
 	return &Error{Code: code, Number: number, Message: fmt.Sprintf(format, args...)}
 }
 
-// A TokenRequest asks for a token by client credentials. One of Scope and Resource is
-// set.
+// A TokenRequest asks for a token by client credentials. Scope is used when Resource is
+// empty.
 type TokenRequest struct {
 	ClientID, ClientSecret string
 	Scope                  string // v2: "RESOURCE/.default", perhaps with words of OpenID Connect
@@ -57,167 +74,205 @@ const (
 )
 
 // IssueToken returns a token for an application that shows its secret. The error is an
-// *Error for a request that is refused.
+// *Error for a request that is refused. Either way there is a line in the audit log, or
+// else no token.
 func (s *Service) IssueToken(ctx context.Context, o access.Origin, r TokenRequest) (Token, error) {
-	record, resource, err := s.admit(ctx, r)
-	signIn := gate.SignIn{TenantID: s.tenantID, AppID: record.AppID, ObjectID: record.ObjectID, Resource: resource, Outcome: "OK"}
-	var refused *Error
-	if errors.As(err, &refused) {
-		signIn.Outcome = refused.Code
-		signIn.AppID = clip(r.ClientID)
+	app, resource, err := s.admit(ctx, r)
+	if app.AppID == "" {
+		app.AppID, _ = guid(r.ClientID) // what is no id may be a secret in the wrong place
 	}
-	if err != nil && refused == nil {
-		return Token{}, err
-	}
-	if failed := s.config.Gate.SignIn(ctx, o, signIn); failed != nil {
-		return Token{}, failed
-	}
-	if err != nil {
-		return Token{}, err
-	}
-	return s.sign(ctx, token.Claims{AppID: record.AppID, ObjectID: record.ObjectID, AppIDACR: "1"}, resource, tokenLifetime)
-}
-
-func clip(text string) string {
-	if len(text) > 64 {
-		return strings.ToValidUTF8(text[:64], "")
-	}
-	return text
+	return s.give(ctx, o, sought{app: app, resource: resource, lifetime: tokenLifetime, claims: token.Claims{AppIDACR: "1"}}, err)
 }
 
 // admit checks the client and what it asks for.
-func (s *Service) admit(ctx context.Context, r TokenRequest) (applicationRecord, string, error) {
-	record, err := s.checkSecret(ctx, r.ClientID, r.ClientSecret)
+func (s *Service) admit(ctx context.Context, r TokenRequest) (Application, string, error) {
+	app, err := s.checkClient(ctx, r.ClientID, r.ClientSecret)
 	if err != nil {
-		return applicationRecord{}, "", err
+		return app, "", err
 	}
-	if err := s.checkPrincipal(ctx, record); err != nil {
-		return record, "", err
+	if err := s.checkPrincipal(ctx, app); err != nil {
+		return app, "", err
 	}
 	resource := r.Resource
 	if resource == "" {
 		if resource, err = resourceOf(r.Scope); err != nil {
-			return record, "", err
+			return app, "", err
 		}
 	}
-	if !slices.Contains(s.config.Resources, strings.TrimSuffix(resource, "/")) {
-		return record, clip(resource), refuse("invalid_resource", 500011, "The resource principal named %s was not found in the tenant named %s. Ask for one that this server has: %s.",
-			clip(resource), s.tenantID, strings.Join(s.config.Resources, ", "))
-	}
-	return record, resource, nil
+	return app, clip(resource), s.checkResource(resource)
 }
 
-// absent is compared with when there is no application, so that the time tells nothing.
-var absent = secretRecord{Salt: make([]byte, 16), Hash: make([]byte, 32)}
-
-func (s *Service) checkSecret(ctx context.Context, clientID, secret string) (applicationRecord, error) {
-	record, _, err := s.application(ctx, clip(clientID))
-	if errors.Is(err, errNotFound) {
-		absent.is(secret)
-		return record, refuse("unauthorized_client", 700016, "Application with identifier '%s' was not found in the directory '%s'. Check the client id and the tenant.", clip(clientID), s.tenantID)
-	}
-	if err != nil {
-		return record, err
-	}
-	if secret == "" {
-		return record, refuse("invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
+// checkClient returns the application whose secret it is.
+func (s *Service) checkClient(ctx context.Context, id, secret string) (Application, error) {
+	record, _, err := s.application(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Application{}, s.unknown(id, secret)
+	case err != nil:
+		return Application{}, err
+	case secret == "":
+		return record.application(), refuse("invalid_client", NumberNoCredential, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
 	}
 	expired := false
 	for _, kept := range record.Secrets {
 		if !kept.is(secret) {
 			continue
 		}
-		if kept.Expires == 0 || s.config.Now().Unix() < kept.Expires {
-			return record, nil
+		if kept.live(s.config.Now()) {
+			return record.application(), nil
 		}
 		expired = true
 	}
 	if expired {
-		return record, refuse("invalid_client", 7000222, "The provided client secret keys for app '%s' are expired. Make a new secret.", record.AppID)
+		return record.application(), refuse("invalid_client", NumberExpiredSecret, "The provided client secret keys for app '%s' are expired. Make a new secret for it.", record.AppID)
 	}
-	return record, refuse("invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.", record.AppID)
+	return record.application(), refuse("invalid_client", NumberBadSecret,
+		"Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.", record.AppID)
 }
 
-func (s *Service) checkPrincipal(ctx context.Context, record applicationRecord) error {
-	look := s.Look(access.Caller{TenantID: s.tenantID, ObjectID: record.ObjectID, AppID: record.AppID})
+// unknown refuses an application that does not exist, after the work that one with a
+// wrong secret takes: a record is opened and a hash is compared.
+func (s *Service) unknown(id, secret string) error {
+	var record tenantRecord
+	if err := s.open(s.decoy, place(kindTenant, ""), &record); err != nil {
+		return err
+	}
+	absent := secretRecord{Salt: make([]byte, saltSize), Hash: make([]byte, 32)}
+	absent.is(secret)
+	if id == "" {
+		return refuse("invalid_request", NumberMissingParameter, "The request body must contain the following parameter: 'client_id'.")
+	}
+	shown, ok := guid(id)
+	if !ok {
+		shown = "(not a GUID)"
+	}
+	return refuse("unauthorized_client", NumberUnknownClient,
+		"Application with identifier '%s' was not found in the directory '%s'. Check the client id and the tenant.", shown, s.tenantID)
+}
+
+func (s *Service) checkPrincipal(ctx context.Context, app Application) error {
+	look := s.Look(access.Caller{TenantID: s.tenantID, ObjectID: app.ObjectID, AppID: app.AppID})
 	recs, err := s.config.Store.Get(ctx, look.Ask())
 	if err != nil {
 		return err
 	}
-	if _, err := look.Caller(recs[0]); errors.Is(err, access.ErrPrincipalGone) {
-		return refuse("unauthorized_client", 7000112, "Application '%s' is disabled.", record.AppID)
-	} else if err != nil {
+	_, err = look.Caller(recs[0])
+	switch {
+	case !errors.Is(err, access.ErrPrincipalGone):
 		return err
+	case !recs[0].Exists():
+		return refuse("unauthorized_client", NumberNoPrincipal, "The client application %s is missing service principal in the tenant %s.", app.AppID, s.tenantID)
 	}
-	return nil
+	return refuse("unauthorized_client", NumberDisabled, "Application '%s' is disabled.", app.AppID)
 }
 
+// checkResource knows a resource with and without one slash at its end.
+func (s *Service) checkResource(resource string) error {
+	if slices.Contains(s.config.Resources, strings.TrimSuffix(resource, "/")) {
+		return nil
+	}
+	return refuse("invalid_resource", NumberUnknownResource, "The resource principal named %s was not found in the tenant named %s. This server issues tokens for: %s.",
+		clip(resource), s.tenantID, strings.Join(s.config.Resources, ", "))
+}
+
+// ignoredScopes are the words of OpenID Connect, which mean nothing for an application
+// but which some clients add.
+var ignoredScopes = []string{"openid", "profile", "offline_access", "email"}
+
 // resourceOf picks the one scope that ends in /.default and cuts exactly that off: the
-// resource keeps a slash of its own. The words of OpenID Connect are ignored.
+// resource keeps a slash of its own.
 func resourceOf(scope string) (string, error) {
 	resource := ""
 	for word := range strings.FieldsSeq(scope) {
-		if slices.Contains([]string{"openid", "profile", "offline_access", "email"}, word) {
+		if slices.Contains(ignoredScopes, word) {
 			continue
 		}
 		cut, ok := strings.CutSuffix(word, "/.default")
 		if !ok || cut == "" || resource != "" {
-			return "", refuse("invalid_scope", 1002012, "The provided value for scope %s is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).", clip(scope))
+			return "", refuse("invalid_scope", NumberScopeSuffix,
+				"The provided value for scope %s is not valid. Client credential flows must have one scope value with /.default suffixed to the resource identifier (application ID URI).", clip(scope))
 		}
 		resource = cut
 	}
 	if resource == "" {
-		return "", refuse("invalid_scope", 70011, "The provided request must include a 'scope' input parameter, such as https://vault.azure.net/.default.")
+		return "", refuse("invalid_scope", NumberMalformedScope, "The provided request must include a 'scope' input parameter, such as https://vault.azure.net/.default.")
 	}
 	return resource, nil
 }
 
+// ManagedIdentityID is the ARM id of the one managed identity that there can be.
+func (s *Service) ManagedIdentityID() string {
+	return "/subscriptions/" + s.tenantID + "/resourcegroups/coffer/providers/Microsoft.ManagedIdentity/userAssignedIdentities/coffer"
+}
+
 // ManagedIdentityToken returns a token for an application without its secret; the
-// caller has shown by its place that it may have one.
+// caller has shown by its place that it may have one. Errors are those of IssueToken.
 func (s *Service) ManagedIdentityToken(ctx context.Context, o access.Origin, app Application, resource string) (Token, error) {
-	record := applicationRecord{AppID: app.AppID, ObjectID: app.ObjectID}
-	if !slices.Contains(s.config.Resources, strings.TrimSuffix(resource, "/")) {
-		return Token{}, refuse("invalid_resource", 500011, "The resource principal named %s was not found in the tenant named %s.", clip(resource), s.tenantID)
+	err := s.checkResource(resource)
+	if err == nil {
+		err = s.checkPrincipal(ctx, app)
 	}
-	if err := s.checkPrincipal(ctx, record); err != nil {
+	claims := token.Claims{AppIDACR: "2", ManagedIdentity: s.ManagedIdentityID()}
+	return s.give(ctx, o, sought{app: app, resource: clip(resource), lifetime: managedIdentityLifetime, claims: claims}, err)
+}
+
+// sought is a token that is asked for, as far as it is known.
+type sought struct {
+	app      Application
+	resource string
+	lifetime time.Duration
+	claims   token.Claims // those that not all tokens have alike
+}
+
+// give signs the token, unless err refuses it, and gives it out when the sign-in is in
+// the audit log.
+func (s *Service) give(ctx context.Context, o access.Origin, t sought, err error) (Token, error) {
+	var issued Token
+	if err == nil {
+		issued, err = s.sign(ctx, t)
+	}
+	line := gate.SignIn{TenantID: s.tenantID, AppID: t.app.AppID, ObjectID: t.app.ObjectID, Resource: t.resource, Outcome: outcome(err)}
+	if failed := s.config.Gate.SignIn(ctx, o, line); failed != nil {
+		if err != nil {
+			failed = fmt.Errorf("%w; the request had failed: %v", failed, err)
+		}
+		return Token{}, failed
+	}
+	if err != nil {
 		return Token{}, err
 	}
-	if err := s.config.Gate.SignIn(ctx, o, gate.SignIn{TenantID: s.tenantID, AppID: app.AppID, ObjectID: app.ObjectID, Resource: resource, Outcome: "OK"}); err != nil {
-		return Token{}, err
+	return issued, nil
+}
+
+func outcome(err error) string {
+	var refused *Error
+	switch {
+	case err == nil:
+		return "OK"
+	case errors.As(err, &refused):
+		return refused.AuditCode()
 	}
-	claims := token.Claims{AppID: app.AppID, ObjectID: app.ObjectID, AppIDACR: "2",
-		ManagedIdentity: "/subscriptions/" + s.tenantID + "/resourcegroups/coffer/providers/Microsoft.ManagedIdentity/userAssignedIdentities/coffer"}
-	return s.sign(ctx, claims, resource, managedIdentityLifetime)
+	return "InternalError"
 }
 
 // sign fills the claims that all tokens have.
-func (s *Service) sign(ctx context.Context, c token.Claims, resource string, lifetime time.Duration) (Token, error) {
+func (s *Service) sign(ctx context.Context, t sought) (Token, error) {
 	key, err := s.signingKey(ctx)
 	if err != nil {
 		return Token{}, err
 	}
 	id := uuid.New()
 	now := s.config.Now().Truncate(time.Second)
-	expires := now.Add(lifetime)
-	c.Audience, c.Issuer, c.IdentityIssuer = resource, s.Issuer(), s.Issuer()
+	expires := now.Add(t.lifetime)
+	c := t.claims
+	c.AppID, c.ObjectID, c.Subject = t.app.AppID, t.app.ObjectID, t.app.ObjectID
+	c.Audience, c.Issuer, c.IdentityIssuer = t.resource, s.issuer, s.issuer
 	c.IssuedAt, c.NotBefore, c.Expires = now.Unix(), now.Unix(), expires.Unix()
-	c.IdentityType, c.Subject, c.TenantID, c.Version = "app", c.ObjectID, s.tenantID, "1.0"
+	c.IdentityType, c.TenantID, c.Version = "app", s.tenantID, "1.0"
 	c.TokenID = base64.RawURLEncoding.EncodeToString(id[:])
 	raw, err := token.Sign(key, c)
 	if err != nil {
 		return Token{}, err
 	}
-	return Token{Raw: raw, Resource: resource, ClientID: c.AppID, NotBefore: now, Expires: expires}, nil
-}
-
-// Ready reports, without waiting, whether the store can be read and there is a key to
-// sign with.
-func (s *Service) Ready(ctx context.Context) error {
-	select {
-	case <-s.ready:
-	default:
-		return errors.New("tenant: the signing key is being made")
-	}
-	_, err := s.config.Store.Get(ctx, store.Ask{Key: tenantKey})
-	return errors.Join(s.err, err)
+	return Token{Raw: raw, Resource: t.resource, ClientID: c.AppID, NotBefore: now, Expires: expires}, nil
 }

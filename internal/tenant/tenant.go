@@ -10,28 +10,56 @@
 //	t/sp/{oid}      a service principal
 //	t/key/signing   the key that signs tokens
 //
-// All are sealed. Secrets are kept as salted SHA-256: they are made by machines, with
-// 256 bits, so that nothing slower is needed. The signing key is made in the
-// background on a fresh store; only who needs a token waits for it.
+// All are sealed. They are read with the grant of decision inputs, and changed behind
+// the gate, which writes every change to the audit log.
+//
+// # A token, from its issue to its use
+//
+// IssueToken checks an application's secret, signs, and has the sign-in written to the
+// audit log before the token is given out. Later a door calls Authenticate, which looks
+// at the token alone. Whether its principal still exists and is enabled is not in the
+// token: the vault asks that with Look, in the same snapshot as the object it is about.
+// So a removal is in force for the next request.
+//
+// # Secrets
+//
+// A secret is made here, with 256 random bits, or derived by the caller from something
+// as good. That is why a salted SHA-256 of it is enough to keep: there is nothing to
+// guess. It is compared in constant time, and no error, log line or audit line has it.
+//
+// # The signing key
+//
+// It is made once and kept, because clients cache tokens for longer than a server may
+// run. On a fresh store it is made in the background; only who needs it waits, and
+// Close does not.
 package tenant
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
-	"coffer/internal/access"
 	"coffer/internal/gate"
 	"coffer/internal/seal"
 	"coffer/internal/store"
 	"coffer/internal/token"
+)
+
+// The errors of this package, beside *Error.
+var (
+	// ErrNotFound means that there is no such application, principal or secret.
+	ErrNotFound = errors.New("tenant: not found")
+	// ErrClosed means that the service was closed before the call could end.
+	ErrClosed = errors.New("tenant: closed")
+	// ErrTenant means that the store belongs to another tenant than Config names.
+	ErrTenant = errors.New("tenant: the store is of another tenant")
 )
 
 // A Config wires a Service.
@@ -41,6 +69,9 @@ type Config struct {
 	Gate    *gate.Gate
 	Now     func() time.Time // the wall clock
 	Log     *slog.Logger
+	// TenantID, a GUID, is the id of a tenant that is made; empty means a random one.
+	// A tenant that exists has to have it.
+	TenantID string
 	// Issuer returns the iss claim of our tokens for a tenant id.
 	Issuer func(tenantID string) string
 	// Resources are the audiences, without a slash at the end, that tokens are issued
@@ -52,13 +83,11 @@ type Config struct {
 type Service struct {
 	config     Config
 	tenantID   string
-	principals *store.Cache[Principal]
+	issuer     string
+	decoy      store.Record // opened where there is no application; see unknown
+	principals *store.Cache[principalRecord]
 	verifier   *token.Verifier
-
-	signing sync.WaitGroup
-	ready   chan struct{} // closed when key or err is set
-	key     *token.SigningKey
-	err     error
+	signer     signer
 }
 
 // Where the records are, and their kinds.
@@ -71,7 +100,7 @@ const (
 	kindPrincipal   = "principal"
 	kindSigningKey  = "signing-key"
 
-	format = 1
+	format = 1 // of every record here
 )
 
 func applicationKey(appID string) store.Key { return store.Key("t/app/" + strings.ToLower(appID)) }
@@ -81,7 +110,8 @@ func place(kind, name string) seal.Place {
 	return seal.Place{Purpose: seal.PurposeRecord, Kind: kind, Name: strings.ToLower(name), Object: kind, Format: format}
 }
 
-// tenantRecord is sealed; so is every struct named record here.
+// tenantRecord is sealed, as is every struct of this package whose name ends in
+// record. They are changed only by adding members, or under a new format.
 type tenantRecord struct {
 	ID string `json:"id"`
 }
@@ -89,81 +119,68 @@ type tenantRecord struct {
 // Open reads the tenant, or makes it. The signing key may still be in the making when
 // it returns.
 func Open(ctx context.Context, c Config) (*Service, error) {
-	s := &Service{config: c, principals: store.NewCache[Principal](4096), verifier: token.NewVerifier(4096), ready: make(chan struct{})}
-	recs, err := c.Store.Get(ctx, store.Ask{Key: tenantKey}, store.Ask{Key: signingKey})
+	s := &Service{
+		config: c, principals: store.NewCache[principalRecord](4096), verifier: token.NewVerifier(4096),
+		signer: signer{closing: make(chan struct{})},
+	}
+	rec, err := s.openTenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if recs[0], err = s.ensure(ctx, "TenantCreate", tenantKey, place(kindTenant, ""), recs[0], func() (any, error) {
-		return tenantRecord{ID: uuid.NewString()}, nil
-	}); err != nil {
-		return nil, fmt.Errorf("tenant: the tenant cannot be made: %w", err)
-	}
-	var record tenantRecord
-	if err := s.open(recs[0], place(kindTenant, ""), &record); err != nil {
-		return nil, err
-	}
-	s.tenantID = record.ID
-	s.signing.Go(func() {
-		s.key, s.err = s.loadSigningKey(ctx, recs[1])
-		close(s.ready)
-	})
+	s.decoy, s.issuer = rec, c.Issuer(s.tenantID)
+	s.attempt()
 	return s, nil
 }
 
-// Close waits for what goes on in the background.
-func (s *Service) Close() { s.signing.Wait() }
+// openTenant sets the tenant's id, from its record or a new one.
+func (s *Service) openTenant(ctx context.Context) (store.Record, error) {
+	id := uuid.NewString()
+	if want := s.config.TenantID; want != "" {
+		var ok bool
+		if id, ok = guid(want); !ok {
+			return store.Record{}, fmt.Errorf("tenant: the tenant id %q is not a GUID", clip(want))
+		}
+	}
+	recs, err := s.config.Store.Get(ctx, store.Ask{Key: tenantKey})
+	if err != nil {
+		return store.Record{}, err
+	}
+	rec := recs[0]
+	if !rec.Exists() {
+		if rec, err = s.putFirst(ctx, "TenantCreate", tenantKey, place(kindTenant, ""), tenantRecord{ID: id}); err != nil {
+			return rec, fmt.Errorf("tenant: the tenant cannot be made: %w", err)
+		}
+	}
+	var record tenantRecord
+	if err := s.open(rec, place(kindTenant, ""), &record); err != nil {
+		return rec, err
+	}
+	if s.config.TenantID != "" && record.ID != id {
+		return rec, fmt.Errorf("%w: it has %s, not %s; use that id, or another store", ErrTenant, record.ID, id)
+	}
+	s.tenantID = record.ID
+	return rec, nil
+}
 
 // TenantID returns the tenant's id, a GUID.
 func (s *Service) TenantID() string { return s.tenantID }
 
 // Issuer returns the iss claim of our tokens.
-func (s *Service) Issuer() string { return s.config.Issuer(s.tenantID) }
+func (s *Service) Issuer() string { return s.issuer }
 
-func (s *Service) loadSigningKey(ctx context.Context, rec store.Record) (*token.SigningKey, error) {
-	at := place(kindSigningKey, "")
-	rec, err := s.ensure(context.WithoutCancel(ctx), "SigningKeyCreate", signingKey, at, rec, func() (any, error) {
-		key, err := token.NewSigningKey(s.config.Now())
-		if err != nil {
-			return nil, err
-		}
-		data, err := key.Marshal()
-		return json.RawMessage(data), err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("tenant: there is no key to sign tokens with: %w", err)
+// Ready reports, without waiting, whether the store can be read and there is a key to
+// sign with.
+func (s *Service) Ready(ctx context.Context) error {
+	select {
+	case <-s.attempt().ended:
+	default:
+		return errors.New("tenant: the signing key is being made")
 	}
-	plain, _, err := s.config.Keyring.Open(s.config.Gate.Inputs(), at, rec.Body)
-	if err != nil {
-		return nil, err
+	if _, err := s.signingKey(ctx); err != nil {
+		return err
 	}
-	return token.ParseSigningKey(plain)
-}
-
-// ensure returns the record at key, made if there is none. Of two nodes that make it at
-// once, both get the first one's.
-func (s *Service) ensure(ctx context.Context, operation string, key store.Key, at seal.Place, rec store.Record, make func() (any, error)) (store.Record, error) {
-	if rec.Exists() {
-		return rec, nil
-	}
-	value, err := make()
-	if err != nil {
-		return rec, err
-	}
-	err = s.system(ctx, operation, "", func(g seal.Grant) error {
-		box, err := s.seal(g, at, value)
-		if err != nil {
-			return err
-		}
-		return s.config.Store.Update(ctx, func(tx store.Tx) error {
-			if rec, err = tx.Get(key); err != nil || rec.Exists() {
-				return err
-			}
-			rec.Body = box
-			return tx.Put(key, 0, box)
-		})
-	})
-	return rec, err
+	_, err := s.config.Store.Get(ctx, store.Ask{Key: tenantKey})
+	return err
 }
 
 // system runs a change that no caller asked for, behind the gate.
@@ -191,84 +208,85 @@ func (s *Service) open(rec store.Record, at seal.Place, into any) error {
 	return json.Unmarshal(plain, into)
 }
 
-// PublicKeys returns what verifies our tokens, for the JWKS document. It waits for a
-// key that is in the making.
-func (s *Service) PublicKeys(ctx context.Context) ([]token.PublicKey, error) {
-	key, err := s.signingKey(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return []token.PublicKey{key.Public()}, nil
-}
-
-func (s *Service) signingKey(ctx context.Context) (*token.SigningKey, error) {
-	select {
-	case <-s.ready:
-		return s.key, s.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// keysRevision tells the verifier about changes of the keys; there is one key so far.
-const keysRevision = 1
-
-// Authenticate returns who a token is of. It says nothing about whether the principal
-// still exists: Look does. The error is a *token.Error for a token that is refused.
-func (s *Service) Authenticate(ctx context.Context, raw string, audiences []string) (access.Caller, error) {
-	keys, err := s.PublicKeys(ctx)
-	if err != nil {
-		return access.Caller{}, err
-	}
-	claims, err := s.verifier.Verify(raw, keysRevision, token.Expect{
-		Issuers:   []token.Issuer{{Name: s.Issuer(), TenantID: s.tenantID, Keys: keys}},
-		Audiences: audiences, Now: s.config.Now(),
+// putFirst makes the record at key, unless there is one, and returns the one that is
+// there then. Of two nodes that make it at once, both get the first one's.
+func (s *Service) putFirst(ctx context.Context, operation string, key store.Key, at seal.Place, value any) (store.Record, error) {
+	var rec store.Record
+	err := s.system(ctx, operation, "", func(g seal.Grant) error {
+		box, err := s.seal(g, at, value)
+		if err != nil {
+			return err
+		}
+		return s.config.Store.Update(ctx, func(tx store.Tx) error {
+			if rec, err = tx.Get(key); err != nil || rec.Exists() {
+				return err
+			}
+			rec.Body = box
+			return tx.Put(key, 0, box)
+		})
 	})
-	if err != nil {
-		return access.Caller{}, err
-	}
-	return access.Caller{TenantID: claims.TenantID, ObjectID: claims.ObjectID, AppID: claims.AppID, Issuer: claims.Issuer}, nil
+	return rec, err
 }
 
-// A Principal is a service principal.
-type Principal struct {
-	ObjectID string   `json:"oid"`
-	AppID    string   `json:"appid"`
-	Enabled  bool     `json:"enabled"`
-	Groups   []string `json:"groups,omitempty"`
+// A change is one record to be written, or removed if there is no box.
+type change struct {
+	was store.Record
+	box []byte
 }
 
-// A Look is one look-up of a caller's principal under way.
-type Look struct {
-	service *Service
-	caller  access.Caller
-	record  store.Look[Principal]
-}
-
-// Look begins the look-up of the caller's principal.
-func (s *Service) Look(caller access.Caller) Look {
-	return Look{service: s, caller: caller, record: s.principals.Look(principalKey(caller.ObjectID))}
-}
-
-// Ask names the record that the store is to answer.
-func (l Look) Ask() store.Ask { return l.record.Ask() }
-
-// Caller returns the caller with the groups of its principal. The error is
-// access.ErrPrincipalGone when it was removed or disabled, or is another application's.
-func (l Look) Caller(rec store.Record) (access.Caller, error) {
-	p, ok, err := l.record.Value(rec, func(rec store.Record) (p Principal, err error) {
-		return p, l.service.open(rec, place(kindPrincipal, l.caller.ObjectID), &p)
+// commit makes all changes or none. The error is store.ErrChanged when one of the
+// records is no longer as it was.
+func (s *Service) commit(ctx context.Context, changes ...change) error {
+	return s.config.Store.Update(ctx, func(tx store.Tx) error {
+		for _, c := range changes {
+			if err := c.apply(tx); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	if err != nil {
-		return access.Caller{}, err
-	}
-	if !ok || !p.Enabled || !strings.EqualFold(p.AppID, l.caller.AppID) {
-		return access.Caller{}, access.ErrPrincipalGone
-	}
-	caller := l.caller
-	caller.Groups = p.Groups
-	return caller, nil
 }
 
-// errNotFound is what removed and unknown applications have in common.
-var errNotFound = errors.New("tenant: there is no such application")
+// apply finds its own work when a commit that did happen is run again.
+func (c change) apply(tx store.Tx) error {
+	rec, err := tx.Get(c.was.Key)
+	switch {
+	case err != nil:
+		return err
+	case c.box == nil && !rec.Exists(), c.box != nil && bytes.Equal(rec.Body, c.box):
+		return nil
+	case c.box == nil:
+		return tx.Delete(c.was.Key, c.was.Revision)
+	}
+	return tx.Put(c.was.Key, c.was.Revision, c.box)
+}
+
+// maxTries is how often a change is made again on top of another's at the same time.
+const maxTries = 5
+
+// retry runs a change again that came between another one's reading and writing.
+func retry(change func() error) error {
+	var err error
+	for range maxTries {
+		if err = change(); !errors.Is(err, store.ErrChanged) {
+			return err
+		}
+	}
+	return err
+}
+
+// guid returns a GUID in lower case. Only the plain form of 36 characters is one.
+func guid(text string) (string, bool) {
+	if len(text) != 36 || uuid.Validate(text) != nil {
+		return "", false
+	}
+	return strings.ToLower(text), true
+}
+
+// clip bounds a text of a request that goes into an error.
+func clip(text string) string {
+	if len(text) > 128 {
+		text = text[:128]
+	}
+	return strings.ToValidUTF8(text, "")
+}

@@ -1,0 +1,62 @@
+# The two commands of the README: make quickstart, make test.
+
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+VERSION     ?= $(shell git describe --tags --always 2>/dev/null || echo development)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+TARGETS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+FUZZTIME    ?= 30s
+
+.PHONY: build quickstart test vet unit cross compat bench fuzz vuln clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/coffer ./cmd/coffer
+
+# Runs a program that was written for Azure Key Vault, unchanged, in a private vault.
+quickstart: build
+	CGO_ENABLED=0 $(GO) -C examples/quickstart build -trimpath -o ../../bin/quickstart .
+	KEY_VAULT_NAME=quickstart bin/coffer run -- bin/quickstart demo-certificate
+
+# Everything: static checks, unit tests with the race detector, builds for all systems,
+# and other people's clients.
+test: vet unit cross compat
+
+vet:
+	test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+
+unit:
+	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) -C examples/quickstart test -race ./...
+
+cross:
+	@for target in $(TARGETS); do \
+		echo "build $$target"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -trimpath -o /dev/null ./cmd/coffer || exit 1; \
+	done
+
+# Other people's clients against the built binary. They are installed into .cache/.
+compat: build
+	$(GO) -C test/compat vet ./...
+	$(GO) -C test/compat test -count=1 -v ./...
+
+bench: build
+	$(GO) -C bench run .
+
+# Every fuzz target, each for FUZZTIME.
+fuzz:
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed 's/^func //' | sort -u); do \
+			echo "fuzz $$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
+		done; \
+	done
+
+# Needs the vulnerability database on the network.
+vuln:
+	$(GO) run $(GOVULNCHECK) ./...
+
+clean:
+	rm -rf bin .cache

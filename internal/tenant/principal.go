@@ -1,0 +1,87 @@
+package tenant
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"coffer/internal/access"
+	"coffer/internal/seal"
+	"coffer/internal/store"
+)
+
+// principalRecord is a service principal.
+type principalRecord struct {
+	ObjectID string   `json:"oid"`
+	AppID    string   `json:"appid"`
+	Enabled  bool     `json:"enabled"`
+	Groups   []string `json:"groups,omitempty"` // object ids
+}
+
+// A Look is one look-up of a caller's principal under way. Whoever decides about the
+// caller gives Ask to the store together with what else it reads.
+type Look struct {
+	service *Service
+	caller  access.Caller
+	record  store.Look[principalRecord]
+}
+
+// Look begins the look-up of the caller's principal.
+func (s *Service) Look(caller access.Caller) Look {
+	return Look{service: s, caller: caller, record: s.principals.Look(principalKey(caller.ObjectID))}
+}
+
+// Ask names the record that the store is to answer.
+func (l Look) Ask() store.Ask { return l.record.Ask() }
+
+// Caller returns the caller with the groups of its principal; rec is the store's answer
+// to Ask. The error is access.ErrPrincipalGone when the principal was removed or
+// disabled, or is another application's, or of another tenant.
+func (l Look) Caller(rec store.Record) (access.Caller, error) {
+	p, ok, err := l.record.Value(rec, func(rec store.Record) (p principalRecord, err error) {
+		return p, l.service.open(rec, place(kindPrincipal, l.caller.ObjectID), &p)
+	})
+	if err != nil {
+		return access.Caller{}, err
+	}
+	if !ok || !p.Enabled || !strings.EqualFold(p.AppID, l.caller.AppID) || !strings.EqualFold(l.caller.TenantID, l.service.tenantID) {
+		return access.Caller{}, access.ErrPrincipalGone
+	}
+	caller := l.caller
+	caller.Groups = slices.Clone(p.Groups)
+	return caller, nil
+}
+
+// SetEnabled enables or disables an application's service principal, from the next
+// request on. The error is ErrNotFound when there is none.
+func (s *Service) SetEnabled(ctx context.Context, app Application, enabled bool) error {
+	operation := "PrincipalDisable"
+	if enabled {
+		operation = "PrincipalEnable"
+	}
+	return s.system(ctx, operation, app.ObjectID, func(g seal.Grant) error {
+		return retry(func() error { return s.setEnabled(ctx, g, app.ObjectID, enabled) })
+	})
+}
+
+func (s *Service) setEnabled(ctx context.Context, g seal.Grant, oid string, enabled bool) error {
+	recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(oid)})
+	if err != nil {
+		return err
+	}
+	if !recs[0].Exists() {
+		return fmt.Errorf("%w: there is no service principal %s", ErrNotFound, clip(oid))
+	}
+	at := place(kindPrincipal, oid)
+	var p principalRecord
+	if err := s.open(recs[0], at, &p); err != nil {
+		return err
+	}
+	p.Enabled = enabled
+	box, err := s.seal(g, at, p)
+	if err != nil {
+		return err
+	}
+	return s.commit(ctx, change{recs[0], box})
+}
