@@ -227,7 +227,7 @@ func TestRules(t *testing.T) {
 	mayGrant := []string{"internal/seal", "internal/gate", "internal/server"}
 	onlyBy := map[string][]string{
 		"internal/audit": {"coffertest", "internal/gate", "internal/server"}, // those two hand the gate its sink
-		"internal/store": {"internal/gate", "internal/jobs", "internal/server", "internal/store/bolt", "internal/tenant", "internal/vault"},
+		"internal/store": {"internal/gate", "internal/jobs", "internal/server", "internal/store/bolt", "internal/store/storetest", "internal/tenant", "internal/vault"},
 	}
 	for dir, r := range rooms(t) {
 		if r.netHTTP && !slices.Contains(mayHTTP, dir) {

@@ -115,7 +115,7 @@ func (r *Run) start(ctx context.Context, d Development, authority *pki.Authority
 }
 
 func (r *Run) newProxy(d Development, authority *pki.Authority, credential string, app tenant.Application) *proxy.Proxy {
-	metadata := &entra.Metadata{Tenant: r.core.Tenant, Log: d.Log, Now: time.Now}
+	metadata := &entra.Metadata{Tenant: r.core.Tenant, Log: d.Log}
 	if d.Identity {
 		metadata.Identity = &app
 	}

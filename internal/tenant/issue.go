@@ -99,7 +99,7 @@ func (s *Service) admit(ctx context.Context, r TokenRequest) (Application, strin
 			return app, "", err
 		}
 	}
-	return app, clip(resource), s.checkResource(resource)
+	return app, resource, s.checkResource(resource)
 }
 
 // checkClient returns the application whose secret it is.
@@ -213,7 +213,7 @@ func (s *Service) ManagedIdentityToken(ctx context.Context, o access.Origin, app
 		err = s.checkPrincipal(ctx, app)
 	}
 	claims := token.Claims{AppIDACR: "2", ManagedIdentity: s.ManagedIdentityID()}
-	return s.give(ctx, o, sought{app: app, resource: clip(resource), lifetime: managedIdentityLifetime, claims: claims}, err)
+	return s.give(ctx, o, sought{app: app, resource: resource, lifetime: managedIdentityLifetime, claims: claims}, err)
 }
 
 // sought is a token that is asked for, as far as it is known.
@@ -231,7 +231,7 @@ func (s *Service) give(ctx context.Context, o access.Origin, t sought, err error
 	if err == nil {
 		issued, err = s.sign(ctx, t)
 	}
-	line := gate.SignIn{TenantID: s.tenantID, AppID: t.app.AppID, ObjectID: t.app.ObjectID, Resource: t.resource, Outcome: outcome(err)}
+	line := gate.SignIn{TenantID: s.tenantID, AppID: t.app.AppID, ObjectID: t.app.ObjectID, Resource: clip(t.resource), Outcome: outcome(err)}
 	if failed := s.config.Gate.SignIn(ctx, o, line); failed != nil {
 		if err != nil {
 			failed = fmt.Errorf("%w; the request had failed: %v", failed, err)

@@ -3,6 +3,7 @@ package tenant
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -53,8 +54,12 @@ func (s *Service) attempt() *attempt {
 	s.signer.current = a
 	go func() {
 		defer close(a.ended)
-		if a.key, a.err = s.loadSigningKey(context.Background()); a.err != nil {
-			s.config.Log.Error("there is no key to sign tokens with", "error", a.err)
+		a.key, a.err = s.loadSigningKey(context.Background())
+		switch {
+		case errors.Is(a.err, ErrClosed):
+			return
+		case a.err != nil:
+			s.config.Log.Error("there is no key to sign tokens with; it is tried again when one is needed", "error", a.err)
 			return
 		}
 		a.issuers = []token.Issuer{{Name: s.issuer, TenantID: s.tenantID, Keys: []token.PublicKey{a.key.Public()}}}

@@ -31,8 +31,25 @@ func (s *Service) begin(key store.Key) {
 		defer cancel()
 		if err := s.issue(ctx, key); err != nil {
 			s.Log.Warn("an issuance did not end; it will be tried again", "key", string(key), "error", err)
+			s.release(ctx, key)
 		}
 	})
+}
+
+// release gives the lease of an issuance that failed back, so that the runner tries it
+// again, with its pauses. If that fails too, the lease runs out by itself.
+func (s *Service) release(ctx context.Context, key store.Key) {
+	now := s.Now()
+	err := s.Store.Update(ctx, func(tx store.Tx) error {
+		rec, err := tx.Get(key)
+		if err != nil || !rec.Exists() {
+			return err
+		}
+		return tx.SetDue(key, now)
+	})
+	if err == nil {
+		s.runner.Kick()
+	}
 }
 
 func (s *Service) ended(key store.Key, done chan struct{}) {

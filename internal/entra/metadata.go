@@ -1,0 +1,95 @@
+package entra
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"coffer/internal/gate"
+	"coffer/internal/httpd"
+	"coffer/internal/tenant"
+)
+
+// A Metadata answers for the instance metadata service of a virtual machine, as far as
+// it is about managed identities. It speaks plain HTTP at 169.254.169.254, where only
+// the machine itself, or here the run's own proxy, gets at it.
+type Metadata struct {
+	Tenant *tenant.Service
+	// Identity is the application whose tokens are given out; nil: there is none.
+	Identity *tenant.Application
+	Log      *slog.Logger
+}
+
+const metadataPath = "/metadata/identity/oauth2/token"
+
+type metadataError struct {
+	Error            string `json:"error"`
+	ErrorDescription string `json:"error_description"`
+}
+
+// ServeHTTP answers one request. Without an identity the answer is the one by which the
+// clients' default chains go on to the next credential: any other status makes one of
+// them stop, or try for a minute (measured).
+func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	query := r.URL.Query()
+	switch {
+	case !strings.EqualFold(strings.TrimSuffix(r.URL.Path, "/"), metadataPath):
+		httpd.WriteJSON(w, http.StatusNotFound, metadataError{"not_found", "There is nothing at this path. This server has " + metadataPath + "."})
+	case r.Method != http.MethodGet:
+		w.Header().Set("Allow", http.MethodGet)
+		httpd.WriteJSON(w, http.StatusMethodNotAllowed, metadataError{"invalid_request", "Use GET."})
+	case !strings.EqualFold(r.Header.Get("Metadata"), "true"):
+		refuseMetadata(w, "Required metadata header not specified")
+	case query.Get("resource") == "":
+		refuseMetadata(w, "Required query variable 'resource' is missing")
+	case m.Identity == nil || !m.isIdentity(query):
+		refuseMetadata(w, "Identity not found")
+	default:
+		m.give(w, r, query.Get("resource"))
+	}
+}
+
+func refuseMetadata(w http.ResponseWriter, why string) {
+	httpd.WriteJSON(w, http.StatusBadRequest, metadataError{"invalid_request", why})
+}
+
+// isIdentity reports whether the identity that is asked for, in whichever way, is ours.
+func (m *Metadata) isIdentity(query url.Values) bool {
+	ours := map[string]string{
+		"client_id": m.Identity.AppID, "object_id": m.Identity.ObjectID, "principal_id": m.Identity.ObjectID,
+		"msi_res_id": m.Tenant.ManagedIdentityID(), "mi_res_id": m.Tenant.ManagedIdentityID(),
+	}
+	for name, id := range ours {
+		if asked := query.Get(name); asked != "" && !strings.EqualFold(asked, id) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Metadata) give(w http.ResponseWriter, r *http.Request, resource string) {
+	issued, err := m.Tenant.ManagedIdentityToken(r.Context(), httpd.Origin(r), *m.Identity, resource)
+	var refused *tenant.Error
+	switch {
+	case err == nil:
+		out := newSuccessV1(issued)
+		out.ClientID = issued.ClientID
+		httpd.WriteJSON(w, http.StatusOK, out)
+	case !errors.Is(err, gate.ErrAudit) && errors.As(err, &refused):
+		httpd.WriteJSON(w, http.StatusBadRequest, metadataError{refused.Code, refused.Error()})
+	default:
+		m.fail(w, r, err)
+	}
+}
+
+func (m *Metadata) fail(w http.ResponseWriter, r *http.Request, err error) {
+	id := httpd.RequestID(r.Context())
+	if !errors.Is(err, context.Canceled) {
+		m.Log.Error("a request failed", "request", id, "path", metadataPath, "error", err)
+	}
+	httpd.WriteJSON(w, http.StatusInternalServerError, metadataError{"server_error", "The server failed; its log says why, at request " + id + "."})
+}
