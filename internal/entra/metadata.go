@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"coffer/internal/gate"
 	"coffer/internal/httpd"
@@ -21,6 +22,7 @@ type Metadata struct {
 	// Identity is the application whose tokens are given out; nil: there is none.
 	Identity *tenant.Application
 	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 const metadataPath = "/metadata/identity/oauth2/token"
