@@ -85,6 +85,7 @@ func TestRefusals(t *testing.T) {
 		{"empty secret", w.v2(), w.form("client_secret", ""), 401, "invalid_client", 7000218},
 		{"assertion", w.v2(), w.form("client_secret", "-", "client_assertion", "canary-assertion", "client_assertion_type", jwtBearer), 401, "invalid_client", 700027},
 		{"assertion and secret", w.v2(), w.form("client_assertion", "canary-assertion"), 401, "invalid_client", 700027},
+		{"assertion type alone", w.v2(), w.form("client_assertion_type", jwtBearer), 401, "invalid_client", 700027},
 		{"unknown application", w.v2(), w.form("client_id", "0a1b2c3d-0000-4000-8000-000000000001"), 400, "unauthorized_client", 700016},
 		{"secret as the id", w.v2(), w.form("client_id", w.secret), 400, "unauthorized_client", 700016},
 		{"no id", w.v2(), w.form("client_id", "-"), 400, "invalid_request", 900144},

@@ -3,6 +3,7 @@ package tenant_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -174,6 +175,12 @@ func TestCloseDoesNotWaitForTheKey(t *testing.T) {
 		t.Errorf("who waited for the key got %v", err)
 	}
 	close(clock.goOn)
+	for err := service.Ready(context.Background()); !errors.Is(err, tenant.ErrClosed); err = service.Ready(context.Background()) {
+		if err == nil {
+			t.Fatal("the key was finished after Close")
+		}
+		runtime.Gosched() // until the making has ended
+	}
 	service.Close() // a second time
 	if rec := w.bodies()["t/key/signing"]; rec.Exists() {
 		t.Error("a key was stored after Close")
