@@ -64,8 +64,15 @@ func rooms(t *testing.T) map[string]*room {
 }
 
 func (r *room) read(file *ast.File) {
+	sealName := ""
 	for _, spec := range file.Imports {
 		name := strings.Trim(spec.Path.Value, `"`)
+		if name == module+"/internal/seal" {
+			sealName = "seal"
+			if spec.Name != nil {
+				sealName = spec.Name.Name
+			}
+		}
 		first, _, _ := strings.Cut(name, "/")
 		switch {
 		case first == module:
@@ -76,10 +83,11 @@ func (r *room) read(file *ast.File) {
 			r.netHTTP = true
 		}
 	}
+	r.granter = r.granter || sealName == "." // what comes by its bare name cannot be told apart
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
-			if x, ok := n.X.(*ast.Ident); ok && x.Name == "seal" && n.Sel.Name == "Granter" {
+			if x, ok := n.X.(*ast.Ident); ok && x.Name == sealName && n.Sel.Name == "Granter" {
 				r.granter = true
 			}
 		case *ast.FuncDecl:

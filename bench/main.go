@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 )
 
 func main() {
+	debug.SetGCPercent(400) // as the binary does
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -79,7 +81,7 @@ func benchGet(string) error {
 	if err != nil {
 		return err
 	}
-	bare, err := newBare(header, body)
+	bare, err := newBare(header, body, vault.token)
 	if err != nil {
 		return err
 	}

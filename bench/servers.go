@@ -176,12 +176,10 @@ func (s *served) create(name string) error {
 func (s *served) sample() (http.Header, []byte, error) { return s.do("GET", "/certificates/web", "") }
 
 // newBare serves the same bytes with the same headers, and nothing else.
-func newBare(header http.Header, body []byte) (*served, error) {
-	s := &served{}
+func newBare(header http.Header, body []byte, token string) (*served, error) {
+	s := &served{token: token} // the requests are the same, too
 	header.Del("Date")
-	s.request = func() (*http.Request, error) {
-		return http.NewRequest("GET", vault+"/certificates/web?api-version=7.6", nil)
-	}
+	s.request = func() (*http.Request, error) { return s.newRequest("GET", "/certificates/web", "") }
 	return s, s.listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, values := range header {
 			w.Header()[name] = values

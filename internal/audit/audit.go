@@ -23,6 +23,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,6 +99,7 @@ type Log struct {
 	head    Head
 	damaged bool // the last append may have left a piece of a line
 	line    []byte
+	mac     hash.Hash
 
 	syncing sync.Mutex
 	synced  uint64
@@ -117,7 +119,7 @@ func Open(c Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{config: c, head: c.Head}
+	l := &Log{config: c, head: c.Head, mac: hmac.New(sha256.New, c.Key)}
 	at, err := l.resume(tail)
 	if err != nil {
 		return nil, err
@@ -163,9 +165,9 @@ func (l *Log) open(tail Tail, found, stored uint64) error {
 		e.Detail = fmt.Sprintf("a new log carries on from %d", stored)
 	}
 	if len(tail.Torn) > 0 {
-		hash := sha256.Sum256(tail.Torn)
+		torn := sha256.Sum256(tail.Torn)
 		e.Outcome = "TornLine"
-		e.Detail = strings.TrimPrefix(fmt.Sprintf("%s; %d bytes before this line are torn, SHA-256 %x", e.Detail, len(tail.Torn), hash), "; ")
+		e.Detail = strings.TrimPrefix(fmt.Sprintf("%s; %d bytes before this line are torn, SHA-256 %x", e.Detail, len(tail.Torn), torn), "; ")
 		l.damaged = true
 	}
 	return l.Append(context.Background(), e, false)
@@ -198,7 +200,7 @@ func (l *Log) write(e Event) (uint64, error) {
 		return 0, err
 	}
 	l.line = append(l.line, body[:len(body)-2]...) // up to the chain's and the line's closing braces
-	next.MAC = sum(l.config.Key, l.head.MAC, l.line[start:])
+	next.MAC = sumWith(l.mac, l.head.MAC, l.line[start:])
 	l.line = append(l.line, `,"mac":"`...)
 	l.line = hex.AppendEncode(l.line, next.MAC)
 	l.line = append(l.line, "\"}}\n"...)
@@ -241,7 +243,12 @@ func (l *Log) Close() error {
 }
 
 func sum(key, previous, line []byte) []byte {
-	mac := hmac.New(sha256.New, key)
+	return sumWith(hmac.New(sha256.New, key), previous, line)
+}
+
+// sumWith is sum with a MAC that is kept, because its key takes as long as a line.
+func sumWith(mac hash.Hash, previous, line []byte) []byte {
+	mac.Reset()
 	mac.Write(previous)
 	mac.Write(line)
 	return mac.Sum(nil)

@@ -14,6 +14,7 @@ package dataplane
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -38,10 +39,19 @@ type Config struct {
 }
 
 // A Door answers for all vaults, by the first label of the host.
-type Door struct{ Config }
+type Door struct {
+	Config
+	always map[string][]string // headers of every answer; the slices are shared and never changed
+}
 
 // New returns the door.
-func New(c Config) *Door { return &Door{Config: c} }
+func New(c Config) *Door {
+	return &Door{Config: c, always: map[string][]string{
+		"Cache-Control": {"no-cache"}, "Pragma": {"no-cache"}, "Expires": {"-1"},
+		"Strict-Transport-Security": {"max-age=31536000;includeSubDomains"}, "X-Content-Type-Options": {"nosniff"},
+		"X-Ms-Keyvault-Region": {c.Region}, "X-Ms-Keyvault-Service-Version": {serviceVersion},
+	}}
+}
 
 // maxBody bounds a request's body, in bytes. An import with a chain fits in easily.
 const maxBody = 1 << 20
@@ -138,18 +148,12 @@ func readBody(w http.ResponseWriter, r *http.Request, route *route) ([]byte, err
 
 // setHeaders sets what every answer of the service has (recorded).
 func (d *Door) setHeaders(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-cache")
-	h.Set("Pragma", "no-cache")
-	h.Set("Expires", "-1")
-	h.Set("Strict-Transport-Security", "max-age=31536000;includeSubDomains")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("x-ms-keyvault-region", d.Region)
-	h.Set("x-ms-keyvault-service-version", serviceVersion)
-	h.Set("x-ms-request-id", httpd.RequestID(r.Context()))
-	h.Set("x-ms-keyvault-network-info", networkInfo(httpd.Origin(r)))
-	if id := httpd.Origin(r).CorrelationID; id != "" {
-		h.Set("x-ms-client-request-id", id)
+	h, origin := w.Header(), httpd.Origin(r)
+	maps.Copy(h, d.always)
+	h["X-Ms-Request-Id"] = []string{origin.RequestID}
+	h["X-Ms-Keyvault-Network-Info"] = []string{networkInfo(origin)}
+	if origin.CorrelationID != "" {
+		h["X-Ms-Client-Request-Id"] = []string{origin.CorrelationID}
 	}
 }
 

@@ -57,6 +57,15 @@ var routes = []route{
 	{"GET", "keys/{name}/{version}", vault.KeyGet, false, (*Door).getKey},
 }
 
+// words are the patterns of the routes, taken apart.
+var words = func() [][]string {
+	var out [][]string
+	for _, r := range routes {
+		out = append(out, strings.Split(r.pattern, "/"))
+	}
+	return out
+}()
+
 // unbuilt are the collections of which more is to come.
 var unbuilt = []string{"secrets", "keys", "deletedsecrets", "deletedkeys", "rng"}
 
@@ -68,7 +77,10 @@ func match(r *http.Request) (*route, vault.Ref, error) {
 		return nil, vault.Ref{}, err
 	}
 	for i := range routes {
-		if ref, ok := routes[i].fits(segments); ok && routes[i].method == r.Method {
+		if routes[i].method != r.Method {
+			continue
+		}
+		if ref, ok := fits(words[i], segments); ok {
 			return &routes[i], ref, nil
 		}
 	}
@@ -98,8 +110,7 @@ func split(u *url.URL) ([]string, error) {
 	return segments, nil
 }
 
-func (rt *route) fits(segments []string) (vault.Ref, bool) {
-	pattern := strings.Split(rt.pattern, "/")
+func fits(pattern, segments []string) (vault.Ref, bool) {
 	if len(pattern) != len(segments) {
 		return vault.Ref{}, false
 	}

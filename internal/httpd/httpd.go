@@ -168,6 +168,10 @@ func queryNames(r *http.Request) string {
 	if query == "" {
 		return ""
 	}
+	if !strings.Contains(query, "&") {
+		name, _, _ := strings.Cut(query, "=")
+		return name
+	}
 	var names []string
 	for part := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(part, "=")
@@ -273,8 +277,8 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 
 // encode leaves <, > and & as they are: the answers are read by programs.
 func encode(v any) ([]byte, error) {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
+	out := bytes.NewBuffer(make([]byte, 0, 4096)) // a certificate with its policy fits in
+	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(v); err != nil {
 		return nil, err

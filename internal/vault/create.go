@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -101,7 +102,7 @@ func checkTags(tags map[string]string) error {
 		return badProperty("tags", fmt.Sprintf("There are %d tags; at most %d are allowed", len(tags), maxTags))
 	}
 	for name, value := range tags {
-		if len(name) > maxTagLength || len(value) > maxTagLength {
+		if utf8.RuneCountInString(name) > maxTagLength || utf8.RuneCountInString(value) > maxTagLength {
 			return badProperty("tags", fmt.Sprintf("A tag's name and its value have at most %d characters each", maxTagLength))
 		}
 	}

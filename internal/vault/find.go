@@ -85,8 +85,7 @@ func (s *Service) request(f found, op gate.Operation, collection string, ref Ref
 
 // subject describes an object to the gate.
 func (s *Service) subject(v *vaultState, collection string, ref Ref) gate.Subject {
-	subject := s.vaultSubject(v.Name, v.Location, v.Instance)
-	subject.Rules = v.rules
+	subject := v.subject
 	subject.Object += "/" + collection
 	for _, part := range []string{ref.Name, ref.Version} {
 		if part != "" {

@@ -32,6 +32,7 @@ type vaultState struct {
 	Instance string // tells this vault from every other one of the same name
 	rules    access.Rules
 	revision store.Revision
+	subject  gate.Subject // of the vault itself
 }
 
 // The bounds and the default of a vault's retention, in days, as in the service.
@@ -125,6 +126,8 @@ func (s *Service) openVault(name string) func(store.Record) (*vaultState, error)
 			return nil, err
 		}
 		v.rules = v.vaultRecord.rules()
+		v.subject = s.vaultSubject(v.Name, v.Location, v.Instance)
+		v.subject.Rules = v.rules
 		return v, nil
 	}
 }

@@ -33,7 +33,7 @@ type Attributes struct {
 	Updated         int64  `json:"updated"`
 	RecoveryLevel   string `json:"recoveryLevel,omitempty"`
 	RecoverableDays *int   `json:"recoverableDays,omitempty"`
-	HSMPlatform     string `json:"hsmPlatform,omitempty"` // keys, from 7.6-preview.1 on
+	HSMPlatform     string `json:"hsmPlatform,omitempty"` // keys, from 7.5-preview.1 on
 }
 
 // CertificateBundle is one version of a certificate.
