@@ -72,10 +72,10 @@ type Core struct {
 
 // The record of the installation. It is not sealed: it is what opening begins with. Its
 // keyset is wrapped by the root key, and bound to the id.
-const (
-	installationKey store.Key = "sys/installation"
-	writeFormat               = 1
-)
+const installationKey store.Key = "sys/installation"
+
+// writeFormat is the format of everything that this version writes.
+const writeFormat = 1
 
 type installation struct {
 	ID     string `json:"id"`
