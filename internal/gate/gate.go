@@ -91,7 +91,8 @@ type Gate struct {
 	config   Config
 	log      *audit.Log
 	inputs   seal.Grant
-	rejected rejections
+	rejected rejections // tokens
+	refused  rejections // sign-ins
 
 	mu     sync.Mutex
 	broken bool
@@ -249,7 +250,8 @@ type SignIn struct {
 	Outcome                   string // "OK", or the error's code, such as "invalid_client"
 }
 
-// SignIn writes the line of a sign-in. On ErrAudit no token is given out.
+// SignIn writes the line of a sign-in. On ErrAudit no token is given out. Refused ones,
+// which anyone can cause, are bounded like rejected tokens.
 func (g *Gate) SignIn(ctx context.Context, o access.Origin, s SignIn) error {
 	if err := g.usable(); err != nil {
 		return err
@@ -259,10 +261,16 @@ func (g *Gate) SignIn(ctx context.Context, o access.Origin, s SignIn) error {
 		TenantID: s.TenantID, AppID: s.AppID, ObjectID: s.ObjectID, Object: s.Resource,
 	}
 	from(&e, o)
+	if !e.Allowed {
+		write := false
+		if e.Count, write = g.refused.take(g.config.Now().Unix()); !write {
+			return nil
+		}
+	}
 	return g.append(ctx, e, nil)
 }
 
-// rejections bounds how many lines bad tokens can cause.
+// rejections bounds how many lines bad tokens, or bad sign-ins, can cause.
 type rejections struct {
 	mu      sync.Mutex
 	second  int64
@@ -270,7 +278,7 @@ type rejections struct {
 	left    int // not written since the last line
 }
 
-// maxRejections is how many lines a second rejected tokens get.
+// maxRejections is how many lines a second they get.
 const maxRejections = 10
 
 // Rejected writes that a token was rejected. Beyond some lines a second, only their

@@ -182,6 +182,26 @@ func TestRejectedIsBounded(t *testing.T) {
 	}
 }
 
+func TestRefusedSignInsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	before := w.sink.appends
+	for range 1000 {
+		if err := w.gate.SignIn(context.Background(), access.Origin{}, gate.SignIn{Outcome: "invalid_client"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.sink.appends - before; n < 10 || n > 40 {
+		t.Errorf("%d lines of refusals", n)
+	}
+	before = w.sink.appends
+	for range 100 {
+		_ = w.gate.SignIn(context.Background(), access.Origin{}, gate.SignIn{Outcome: "OK"})
+	}
+	if n := w.sink.appends - before; n != 100 {
+		t.Errorf("%d lines for 100 tokens", n)
+	}
+}
+
 func TestHeadIsKept(t *testing.T) {
 	w := newWorld(t)
 	if err := w.gate.Read(context.Background(), request("get"), func(seal.Grant) error { return nil }); err != nil {

@@ -12,6 +12,7 @@ package httpd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -156,7 +157,7 @@ func Origin(r *http.Request) access.Origin {
 	return access.Origin{
 		Address:       address.Addr().Unmap(),
 		RequestID:     RequestID(r.Context()),
-		CorrelationID: clip(r.Header.Get("x-ms-client-request-id"), maxCorrelationID),
+		CorrelationID: clip(cmp.Or(r.Header.Get("x-ms-client-request-id"), r.Header.Get("client-request-id")), maxCorrelationID),
 		ClientInfo:    clip(r.UserAgent(), maxUserAgent),
 		URI:           uri,
 	}

@@ -51,6 +51,8 @@ type Options struct {
 	FirstTouch bool
 	// Access is told of every answered request; may be nil.
 	Access func(httpd.Access)
+	// Issuers are the issuers of certificates, by folded name; nil: Self alone.
+	Issuers map[string]issuer.Issuer
 	// Wrap, when set, stands between the rooms and the store; tests of faults use it.
 	Wrap func(store.Store) store.Store
 }
@@ -92,6 +94,9 @@ func Open(ctx context.Context, o Options) (*Core, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Issuers == nil {
+		o.Issuers = map[string]issuer.Issuer{"self": issuer.Self{}}
+	}
 	opened, err := bolt.Open(o.StorePath, bolt.Options{Ephemeral: o.Ephemeral, MaxSize: o.MaxStore})
 	if err != nil {
 		return nil, err
@@ -125,7 +130,7 @@ func (c *Core) assemble(ctx context.Context) error {
 	config := vault.Config{
 		Store: c.Store, Keyring: keyring, Gate: c.Gate, Principals: principals{c.Tenant}, Now: o.Now, Log: o.Log,
 		TenantID: c.Tenant.TenantID(), Suffix: o.Names.VaultSuffix, Location: o.Names.Location,
-		Issuers: map[string]issuer.Issuer{"self": issuer.Self{}}, SoleNode: true,
+		Issuers: o.Issuers, SoleNode: true,
 	}
 	if o.FirstTouch {
 		config.FirstTouch = c.firstTouch
