@@ -4,47 +4,53 @@
 // A line has the form of the service's diagnostic log, category AuditEvent, so that
 // tools which read that log read this one. Its last member, chain, holds the node, a
 // sequence number and a MAC: HMAC-SHA256 under a key that only this installation has,
-// over the MAC of the line before and this line up to its own MAC. Verify reads a log
-// and says where the chain breaks. The end of the chain (Head) is kept elsewhere too,
-// so that lines missing from the end are noticed at the next start.
+// over the MAC of the line before and this line up to its own MAC.
 //
-// A crash can leave the last line torn. It is kept: the next start ends it with a
-// newline and writes a line that names its length and SHA-256, chained to the last
-// whole line.
+//	{"time":…,"operationName":"CertificateGet",…,"chain":{"node":"n","sequence":7,"mac":"…"}}
 //
-// Nothing secret may be put into an Event; texts from requests are bounded here.
+// Verify reads a log and says where the chain breaks. The end of the chain, the Head,
+// is kept by the caller too, so that lines missing from the end are noticed at the next
+// start: Settle makes lines durable and returns the head that may be kept.
+//
+// Wherever the chain does not simply go on, a line of the log's own says so, and carries
+// the MAC that it follows (chain.previous): when a log is opened, when an append or a
+// sync has failed before it, and when the file was moved away or cut. What a crash or a
+// failed append left of a line is kept: the next line names how many bytes are torn and
+// their SHA-256 (chain.torn), so that Verify knows a torn line from an altered one.
+//
+// Nothing secret may be put into an Event. Texts that come from requests are bounded
+// and escaped here.
 package audit
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"strconv"
-	"strings"
+	"log/slog"
 	"sync"
 	"time"
 )
 
 // The phases of an event.
 const (
-	PhaseDecision = "decision" // a read or a refusal: one line
+	PhaseDecision = "decision" // a read, a refusal or a sign-in: one line
 	PhaseIntent   = "intent"   // a change is about to be made
 	PhaseResult   = "result"   // what came of it
 )
+
+// OutcomeOK is the outcome of what succeeded. Every other outcome is a code.
+const OutcomeOK = "OK"
 
 // An Event is one line.
 type Event struct {
 	ResourceID string // of the vault
 	Operation  string // such as "CertificateGet"
-	Phase      string
-	Allowed    bool   // by the decision
-	Outcome    string // "OK", or a code such as "CertificateNotFound"
-	Duration   time.Duration
+	// OperationID is the same in the intent and the result of one change.
+	OperationID string
+	Phase       string
+	Allowed     bool   // by the decision
+	Outcome     string // OutcomeOK, or a code such as "CertificateNotFound"
+	Duration    time.Duration
 	// Who: a principal, or a part of the server.
 	TenantID, ObjectID, AppID, System string
 	// Where from.
@@ -60,27 +66,8 @@ type Event struct {
 // A Head is the end of a chain.
 type Head struct {
 	Node     string `json:"node"`
-	Sequence uint64 `json:"sequence"`
-	MAC      []byte `json:"mac"`
-}
-
-// A Sink takes lines. It is used by one goroutine at a time, except that Sync may be
-// called while Append is.
-type Sink interface {
-	// Append writes one line, newline included. After an error the line may be there
-	// in part.
-	Append(line []byte) error
-	// Sync makes everything appended so far durable.
-	Sync() error
-	// Tail tells how the log ended when it was opened.
-	Tail() (Tail, error)
-	Close() error
-}
-
-// A Tail is the end of a log.
-type Tail struct {
-	Before, Last []byte // the last two whole lines, without newline; nil if there are none
-	Torn         []byte // what follows the last newline
+	Sequence uint64 `json:"sequence"` // of the last line; the first is 1
+	MAC      []byte `json:"mac"`      // of the last line; nil if there is none
 }
 
 // A Config says where a Log writes.
@@ -89,94 +76,89 @@ type Config struct {
 	Key  []byte // of the HMAC, at least 32 bytes
 	Head Head   // the last one that was kept elsewhere; its Node has to be set
 	Now  func() time.Time
+	// Log is told, loudly, of lines that are missing or torn; nil: nobody is.
+	Log *slog.Logger
 }
+
+// The errors of this package.
+var (
+	// ErrBroken means that no line of the log at hand verifies, so that it is not one of
+	// this installation's, or was altered.
+	ErrBroken = errors.New("audit: the log does not verify with this installation's key; move it away, a new one carries on")
+	// ErrNode means that the log at hand is the one of another node.
+	ErrNode = errors.New("audit: the log belongs to another node; give each node a log of its own")
+	// ErrClosed means that the log was closed.
+	ErrClosed = errors.New("audit: the log is closed")
+)
 
 // A Log writes a chain. It is safe for any number of goroutines.
 type Log struct {
-	config Config
+	config   Config
+	discards bool
 
-	mu      sync.Mutex // the sink and the chain
-	head    Head
-	damaged bool // the last append may have left a piece of a line
-	line    []byte
-	mac     hash.Hash
+	mu     sync.Mutex // the sink's end and the chain's
+	signer signer
+	head   Head
+	buffer []byte
+	// doubt is set when it is not known how the log ends: an append or a sync failed.
+	doubt  bool
+	unsure string // why, when it was a sync
+	closed bool
 
-	syncing sync.Mutex
-	synced  uint64
+	syncing sync.Mutex // taken before mu
+	synced  uint64     // lines up to this one are durable
+	// Lines after lostFrom up to lostTo were written when a sync failed. A later sync
+	// that succeeds says nothing about them: a system forgets what it could not write.
+	lostFrom, lostTo uint64
 }
 
-// ErrBroken means that the log at hand does not continue the chain that it should.
-var ErrBroken = errors.New("audit: the log does not verify with this installation's key; move it away, a new one carries on")
-
-// Open goes on with the chain at the end of the sink. Where lines are missing, or the
-// sink is new, the next line says so. A sink that ends with a line of another chain
-// is ErrBroken.
+// Open goes on with the chain at the end of the sink, and writes a line that says how.
+// Lines that are missing at the end, compared with the head that was kept, are said by
+// that line; the chain then carries on from the kept head. The error is ErrBroken when
+// the sink ends with something else than a chain under this key, and ErrNode when it is
+// another node's.
+//
+// With Discard nothing is written, and no line is even made.
 func Open(c Config) (*Log, error) {
-	if len(c.Key) < 32 || c.Head.Node == "" {
-		return nil, errors.New("audit: a log needs a key of 32 bytes and the name of its node")
-	}
-	tail, err := c.Sink.Tail()
-	if err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
-	l := &Log{config: c, head: c.Head, mac: hmac.New(sha256.New, c.Key)}
-	at, err := l.resume(tail)
-	if err != nil {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	l := &Log{config: c, head: c.Head, signer: newSigner(c.Key)}
+	if _, l.discards = c.Sink.(Discard); l.discards {
+		return l, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.resume("AuditLogOpened"); err != nil {
 		return nil, err
 	}
-	stored := c.Head.Sequence
-	if at.Sequence >= stored {
-		l.head = at
-	}
-	return l, l.open(tail, at.Sequence, stored)
+	return l, nil
 }
 
-// resume reads where the sink's chain ended.
-func (l *Log) resume(tail Tail) (Head, error) {
-	if tail.Last == nil {
-		return Head{Node: l.head.Node}, nil
-	}
-	last, err := parse(tail.Last)
-	if err != nil {
-		return Head{}, fmt.Errorf("%w: %w", ErrBroken, err)
-	}
-	previous := last.previous
-	if tail.Before != nil {
-		if before, err := parse(tail.Before); err == nil && before.Sequence+1 == last.Sequence {
-			previous = before.MAC
-		}
-	}
-	if previous == nil && last.Sequence > 1 { // behind a torn line: its own MAC is all there is
-		return last.Head, nil
-	}
-	if !hmac.Equal(last.MAC, sum(l.config.Key, previous, last.signed)) {
-		return Head{}, ErrBroken
-	}
-	return last.Head, nil
-}
-
-// open writes the line that says how this log carries on.
-func (l *Log) open(tail Tail, found, stored uint64) error {
-	e := Event{Operation: "AuditLogOpened", Phase: PhaseDecision, Allowed: true, Outcome: "OK", System: "audit"}
+func (c Config) check() error {
 	switch {
-	case found < stored && tail.Last != nil:
-		e.Outcome, e.Detail = "LinesMissing", fmt.Sprintf("the log ended at %d, the chain at %d", found, stored)
-	case found < stored:
-		e.Detail = fmt.Sprintf("a new log carries on from %d", stored)
+	case len(c.Key) < macSize:
+		return fmt.Errorf("audit: the key of a log has at least %d bytes", macSize)
+	case c.Head.Node == "" || len(c.Head.Node) > maxID:
+		return fmt.Errorf("audit: the node of a log has a name of at most %d bytes", maxID)
+	case c.Head.Sequence == 0 && len(c.Head.MAC) != 0, c.Head.Sequence != 0 && len(c.Head.MAC) != macSize:
+		return errors.New("audit: the kept head of the log was altered: it is no end of a chain")
 	}
-	if len(tail.Torn) > 0 {
-		torn := sha256.Sum256(tail.Torn)
-		e.Outcome = "TornLine"
-		e.Detail = strings.TrimPrefix(fmt.Sprintf("%s; %d bytes before this line are torn, SHA-256 %x", e.Detail, len(tail.Torn), torn), "; ")
-		l.damaged = true
-	}
-	return l.Append(context.Background(), e, false)
+	return nil
 }
 
 // Append writes the event and returns when it is written or, if durable, on the disk.
+// After an error the line may be there or not; if not, the log says so with the next
+// line that it can write.
 func (l *Log) Append(ctx context.Context, e Event, durable bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if l.discards {
+		return nil
 	}
 	sequence, err := l.write(e)
 	if err != nil || !durable {
@@ -188,27 +170,34 @@ func (l *Log) Append(ctx context.Context, e Event, durable bool) error {
 func (l *Log) write(e Event) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return 0, ErrClosed
+	}
+	if l.doubt {
+		if err := l.resume("AuditLogResumed"); err != nil {
+			return 0, err
+		}
+	}
+	return l.put(e, link{}, false)
+}
+
+// put writes one line and moves the head. A newline before it ends a torn line.
+func (l *Log) put(e Event, with link, newline bool) (uint64, error) {
 	next := Head{Node: l.head.Node, Sequence: l.head.Sequence + 1}
-	first := l.line == nil
-	l.line = l.line[:0]
-	if l.damaged {
-		l.line = append(l.line, '\n')
+	l.buffer = l.buffer[:0]
+	if newline {
+		l.buffer = append(l.buffer, '\n')
 	}
-	start := len(l.line)
-	body, err := json.Marshal(l.form(e, next, first))
+	var err error
+	l.buffer, next.MAC, err = l.signer.appendLine(l.buffer, form(e, l.config.Now(), next, with), l.head.MAC)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("audit: a line cannot be made: %w", err)
 	}
-	l.line = append(l.line, body[:len(body)-2]...) // up to the chain's and the line's closing braces
-	next.MAC = sumWith(l.mac, l.head.MAC, l.line[start:])
-	l.line = append(l.line, `,"mac":"`...)
-	l.line = hex.AppendEncode(l.line, next.MAC)
-	l.line = append(l.line, "\"}}\n"...)
-	if err := l.config.Sink.Append(l.line); err != nil {
-		l.damaged = true
+	if err := l.config.Sink.Append(l.buffer); err != nil {
+		l.doubt = true
 		return 0, fmt.Errorf("audit: the log cannot be written: %w", err)
 	}
-	l.damaged, l.head = false, next
+	l.head = next
 	return next.Sequence, nil
 }
 
@@ -217,124 +206,84 @@ func (l *Log) write(e Event) (uint64, error) {
 func (l *Log) sync(sequence uint64) error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
-	if l.synced >= sequence {
+	switch {
+	case l.lostFrom < sequence && sequence <= l.lostTo:
+		return errors.New("audit: the log could not be made durable; see the error before")
+	case sequence <= l.synced:
 		return nil
 	}
 	written := l.Head().Sequence
 	if err := l.config.Sink.Sync(); err != nil {
+		l.lose()
 		return fmt.Errorf("audit: the log cannot be made durable: %w", err)
 	}
 	l.synced = written
 	return nil
 }
 
-// Head returns the end of the chain.
+// lose notes that the lines since the last good sync may not be on the disk.
+func (l *Log) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lostTo == 0 {
+		l.lostFrom = l.synced
+	}
+	l.lostTo = l.head.Sequence // what was appended while the sync ran may be lost with it
+	l.doubt = true
+	l.unsure = fmt.Sprintf("a sync failed: lines %d to %d may be missing after a crash", l.synced+1, l.lostTo)
+}
+
+// Settle makes everything written so far durable and returns the head, which may then
+// be kept elsewhere: a head that is ahead of the disk would report lines as missing
+// that only a power failure took. It also notices that the sink was moved away or cut,
+// and carries on in a new one. It costs next to nothing when nothing was written.
+func (l *Log) Settle() (Head, error) {
+	if l.discards {
+		return l.Head(), nil
+	}
+	if err := l.follow(); err != nil {
+		return Head{}, err
+	}
+	head := l.Head()
+	return head, l.sync(head.Sequence)
+}
+
+// follow goes after a sink that was moved away or cut.
+func (l *Log) follow() error {
+	sink, ok := l.config.Sink.(reopener)
+	if !ok {
+		return nil
+	}
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	moved, err := sink.Reopen()
+	if err != nil || !moved {
+		return err
+	}
+	return l.resume("AuditLogReopened")
+}
+
+// Head returns the end of the chain as it was written, durable or not.
 func (l *Log) Head() Head {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.head
 }
 
-// Close syncs and closes the sink.
+// Close syncs and closes the sink. A second Close returns nil.
 func (l *Log) Close() error {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
 	return errors.Join(l.config.Sink.Sync(), l.config.Sink.Close())
-}
-
-func sum(key, previous, line []byte) []byte {
-	return sumWith(hmac.New(sha256.New, key), previous, line)
-}
-
-// sumWith is sum with a MAC that is kept, because its key takes as long as a line.
-func sumWith(mac hash.Hash, previous, line []byte) []byte {
-	mac.Reset()
-	mac.Write(previous)
-	mac.Write(line)
-	return mac.Sum(nil)
-}
-
-// The JSON form of a line. The names are the service's, down to chain.
-type line struct {
-	Time              string     `json:"time"`
-	ResourceID        string     `json:"resourceId,omitempty"`
-	OperationName     string     `json:"operationName"`
-	Category          string     `json:"category"`
-	ResultType        string     `json:"resultType"`
-	ResultSignature   string     `json:"resultSignature"`
-	ResultDescription string     `json:"resultDescription,omitempty"`
-	DurationMs        string     `json:"durationMs"`
-	CallerIPAddress   string     `json:"callerIpAddress,omitempty"`
-	CorrelationID     string     `json:"correlationId,omitempty"`
-	Identity          identity   `json:"identity"`
-	Properties        properties `json:"properties"`
-	Chain             chain      `json:"chain"`
-}
-
-type identity struct {
-	Claim  *claim `json:"claim,omitempty"`
-	System string `json:"system,omitempty"`
-}
-
-type claim struct {
-	ObjectID string `json:"oid,omitempty"`
-	AppID    string `json:"appid,omitempty"`
-	TenantID string `json:"tid,omitempty"`
-}
-
-type properties struct {
-	ID         string `json:"id,omitempty"`
-	ClientInfo string `json:"clientInfo,omitempty"`
-	RequestURI string `json:"requestUri,omitempty"`
-	RequestID  string `json:"requestId,omitempty"`
-	Phase      string `json:"phase"`
-	Count      int    `json:"count,omitempty"`
-}
-
-type chain struct {
-	Node     string `json:"node"`
-	Previous string `json:"previous,omitempty"` // MAC of the line before, in the first line of a run
-	Sequence uint64 `json:"sequence"`
-}
-
-// maxText bounds every text of a line, in bytes.
-const maxText = 1024
-
-func (l *Log) form(e Event, next Head, first bool) line {
-	out := line{
-		Time: l.config.Now().UTC().Format("2006-01-02T15:04:05.0000000Z"), ResourceID: clip(e.ResourceID),
-		OperationName: clip(e.Operation), Category: "AuditEvent", ResultType: resultType(e), ResultSignature: clip(e.Outcome),
-		ResultDescription: clip(e.Detail), DurationMs: strconv.FormatInt(e.Duration.Milliseconds(), 10),
-		CallerIPAddress: e.Address, CorrelationID: clip(e.CorrelationID), Identity: identity{System: e.System},
-		Properties: properties{
-			ID: clip(e.Object), ClientInfo: clip(e.ClientInfo), RequestURI: clip(e.URI), RequestID: e.RequestID, Phase: e.Phase, Count: e.Count,
-		},
-		Chain: chain{Node: next.Node, Sequence: next.Sequence},
-	}
-	if e.ObjectID != "" || e.AppID != "" || e.TenantID != "" {
-		out.Identity.Claim = &claim{ObjectID: clip(e.ObjectID), AppID: clip(e.AppID), TenantID: clip(e.TenantID)}
-	}
-	if first {
-		out.Chain.Previous = hex.EncodeToString(l.head.MAC)
-	}
-	return out
-}
-
-func resultType(e Event) string {
-	switch {
-	case !e.Allowed:
-		return "Denied"
-	case e.Phase == PhaseIntent:
-		return "Started"
-	case e.Outcome == "OK":
-		return "Success"
-	}
-	return "Failure"
-}
-
-func clip(text string) string {
-	if len(text) > maxText {
-		return strings.ToValidUTF8(text[:maxText], "")
-	}
-	return text
 }

@@ -7,23 +7,26 @@
 //	})
 //
 // Read writes one line, after the work and before Read returns, with what came of it.
-// Write writes two: an intent, durable before the work begins, and a result, durable
-// before Write returns. If a line cannot be written the answer is not given: ErrAudit.
-// If it is the result of a change that was made, the change stands, the caller gets
+// Write writes two of one operation id: an intent, durable before the work begins, and
+// a result, durable before Write returns. If a line cannot be written the answer is not
+// given: ErrAudit. If it is the result of a change, the change stands, the caller gets
 // ErrAuditAfter, and the gate stays shut for everything until the log works again.
 //
 // The texts of errors are never logged, only their codes: an error may name what it
 // should not.
+//
+// gate.go decides, chain.go keeps the key and the head of the audit log, identity.go
+// writes down who signed in and whose token was rejected.
 package gate
 
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"coffer/internal/access"
@@ -34,8 +37,11 @@ import (
 
 // The errors of a log that cannot be written.
 var (
-	ErrAudit      = errors.New("gate: the audit log cannot be written, so nothing is answered; see the server's log")
-	ErrAuditAfter = errors.New("gate: the change was made, but its result could not be written to the audit log")
+	// ErrAudit means that nothing was done, or that what was read must not be answered.
+	ErrAudit = errors.New("gate: the audit log cannot be written, so nothing is answered; see the server's log")
+	// ErrAuditAfter means that the work of a Write ran, and that what came of it could not
+	// be written down. It wraps nothing, so that it is never taken for the work's own error.
+	ErrAuditAfter = errors.New("gate: the operation ran, but its result could not be written to the audit log; see the server's log")
 )
 
 // An Operation is what the audit log calls it, and the permission it needs.
@@ -80,9 +86,9 @@ type Config struct {
 	Store   store.Store
 	Keyring *seal.Keyring
 	Granter *seal.Granter
-	Sink    audit.Sink
-	Node    string // of the audit chain
-	Now     func() time.Time
+	Sink    audit.Sink       // closed by Close, not when Open fails
+	Node    string           // of the audit chain; no two gates at once have the same
+	Now     func() time.Time // the wall clock: of lines, durations and rates
 	Log     *slog.Logger
 }
 
@@ -94,19 +100,23 @@ type Gate struct {
 	rejected rejections // tokens
 	refused  rejections // sign-ins
 
-	mu     sync.Mutex
-	broken bool
-	probed time.Time
-	saved  uint64 // sequence of the head in the store
-	stop   chan struct{}
-	idle   sync.WaitGroup
+	broken  atomic.Bool
+	probing sync.Mutex
+	probed  time.Time // the last time that the log was tried, while broken
+
+	keeping sync.Mutex
+	saved   uint64 // sequence of the head in the store
+	closing sync.Once
+	stop    chan struct{}
+	idle    sync.WaitGroup
 }
 
 // Inputs is the grant for what decisions are made of. It opens nothing else.
 func (g *Gate) Inputs() seal.Grant { return g.inputs }
 
-// Read decides, runs fn if the caller may, and writes one line.
-func (g *Gate) Read(ctx context.Context, r Request, fn func(seal.Grant) error) error {
+// Read decides, runs fn if the caller may, and writes one line. The error is *Denied,
+// fn's, or ErrAudit. A panic in fn gets its line, and goes on.
+func (g *Gate) Read(ctx context.Context, r Request, fn func(seal.Grant) error) (err error) {
 	if err := g.usable(); err != nil {
 		return err
 	}
@@ -114,13 +124,19 @@ func (g *Gate) Read(ctx context.Context, r Request, fn func(seal.Grant) error) e
 	if err := g.decide(ctx, r); err != nil {
 		return err
 	}
-	err := fn(g.config.Granter.Read())
 	e := r.event(audit.PhaseDecision)
-	e.Outcome, e.Duration = outcome(err), g.config.Now().Sub(start)
-	return g.append(ctx, e, err)
+	e.Outcome = outcomePanic
+	defer func() {
+		e.Duration = g.config.Now().Sub(start)
+		err = g.append(ctx, e, err)
+	}()
+	err = fn(g.config.Granter.Read())
+	e.Outcome = outcome(err)
+	return err
 }
 
-// Write decides, writes the intent, runs fn, and writes the result.
+// Write decides, writes the intent, runs fn, and writes the result. The error is
+// *Denied, ErrAudit when fn was not run because of the log, fn's, or ErrAuditAfter.
 func (g *Gate) Write(ctx context.Context, r Request, fn func(seal.Grant) error) error {
 	if err := g.usable(); err != nil {
 		return err
@@ -131,7 +147,8 @@ func (g *Gate) Write(ctx context.Context, r Request, fn func(seal.Grant) error) 
 	return g.change(ctx, r.event(audit.PhaseIntent), fn)
 }
 
-// System is Write for a part of the server itself, which no permission governs.
+// System is Write for a part of the server itself, which no permission governs. The log
+// shows its name where it shows a caller else.
 func (g *Gate) System(ctx context.Context, name string, op Operation, s Subject, fn func(seal.Grant) error) error {
 	if err := g.usable(); err != nil {
 		return err
@@ -148,7 +165,7 @@ func (g *Gate) decide(ctx context.Context, r Request) error {
 		return nil
 	}
 	e := r.event(audit.PhaseDecision)
-	e.Allowed, e.Outcome = false, string(decision.Reason)
+	e.Allowed, e.Outcome = false, code(string(decision.Reason))
 	return g.append(ctx, e, &Denied{Request: r, Decision: decision})
 }
 
@@ -156,66 +173,79 @@ func (g *Gate) decide(ctx context.Context, r Request) error {
 // line is written even when the client has gone.
 func (g *Gate) append(ctx context.Context, e audit.Event, err error) error {
 	if failed := g.log.Append(context.WithoutCancel(ctx), e, false); failed != nil {
-		g.config.Log.Error("the audit log cannot be written", "error", failed)
+		g.config.Log.Error("the audit log cannot be written; the request is not answered", "operation", e.Operation, "request", e.RequestID, "error", failed)
 		return ErrAudit
 	}
 	return err
 }
 
-// change runs fn between its intent and its result. A panic in fn gets its result
-// line too, and goes on.
+// change runs fn between its intent and its result. A panic in fn gets its result line
+// too, and goes on.
 func (g *Gate) change(ctx context.Context, e audit.Event, fn func(seal.Grant) error) (err error) {
 	ctx = context.WithoutCancel(ctx)
+	e.OperationID = rand.Text()
 	start := g.config.Now()
 	if failed := g.log.Append(ctx, e, true); failed != nil {
-		g.config.Log.Error("the audit log cannot be written; nothing was changed", "error", failed)
+		g.config.Log.Error("the audit log cannot be written; nothing was changed", "operation", e.Operation, "request", e.RequestID, "error", failed)
 		return ErrAudit
 	}
-	finished := false
+	e.Phase, e.Outcome = audit.PhaseResult, outcomePanic
 	defer func() {
-		e.Phase, e.Outcome, e.Duration = audit.PhaseResult, "Panic", g.config.Now().Sub(start)
-		if finished {
-			e.Outcome = outcome(err)
-		}
+		e.Duration = g.config.Now().Sub(start)
 		if failed := g.log.Append(ctx, e, true); failed != nil {
-			g.config.Log.Error("the audit log cannot be written; nothing is served until it can", "error", failed)
-			g.shut()
-			err = errors.Join(ErrAuditAfter, err)
+			g.config.Log.Error("the audit log cannot be written; nothing is served until it can",
+				"operation", e.Operation, "request", e.RequestID, "outcome", e.Outcome, "error", failed)
+			g.broken.Store(true)
+			err = ErrAuditAfter
 		}
 	}()
 	err = fn(g.config.Granter.Write())
-	finished = true
+	e.Outcome = outcome(err)
 	return err
 }
 
-func (g *Gate) shut() {
-	g.mu.Lock()
-	g.broken = true
-	g.mu.Unlock()
-}
+// probeEvery is how often a gate that is shut tries the log.
+const probeEvery = time.Second
 
-// usable reports whether the log works; a gate that was shut tries it at most once a
-// second.
+// usable reports whether the log works. A gate that is shut tries it, on one of the
+// requests that come.
 func (g *Gate) usable() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.broken {
+	if !g.broken.Load() {
 		return nil
 	}
-	if now := time.Now(); now.Sub(g.probed) >= time.Second {
-		g.probed = now
-		e := audit.Event{Operation: "AuditLogRecovered", Phase: audit.PhaseDecision, Allowed: true, Outcome: "OK", System: "audit"}
-		g.broken = g.log.Append(context.Background(), e, true) != nil
-	}
-	if g.broken {
+	if !g.probing.TryLock() { // one request tries, the others do not wait for it
 		return ErrAudit
 	}
+	defer g.probing.Unlock()
+	if !g.broken.Load() {
+		return nil
+	}
+	now := g.config.Now()
+	if since := now.Sub(g.probed); !g.probed.IsZero() && since >= 0 && since < probeEvery {
+		return ErrAudit
+	}
+	g.probed = now
+	if err := g.probe(); err != nil {
+		g.config.Log.Error("the audit log still cannot be written; nothing is served", "error", err)
+		return ErrAudit
+	}
+	g.broken.Store(false)
+	g.config.Log.Info("the audit log works again")
 	return nil
+}
+
+func (g *Gate) probe() error {
+	e := audit.Event{Operation: "AuditLogRecovered", Phase: audit.PhaseDecision, Allowed: true, Outcome: audit.OutcomeOK, System: "audit"}
+	if err := g.log.Append(context.Background(), e, true); err != nil {
+		return err
+	}
+	_, err := g.log.Settle()
+	return err
 }
 
 func (r Request) event(phase string) audit.Event {
 	e := audit.Event{
-		ResourceID: r.Subject.ResourceID, Operation: r.Operation.Name, Phase: phase, Allowed: true, Outcome: "OK",
+		ResourceID: r.Subject.ResourceID, Operation: r.Operation.Name, Phase: phase, Allowed: true, Outcome: audit.OutcomeOK,
 		TenantID: r.Caller.TenantID, ObjectID: r.Caller.ObjectID, AppID: r.Caller.AppID, Object: r.Subject.Object,
 	}
 	from(&e, r.Caller.Origin)
@@ -229,202 +259,39 @@ func from(e *audit.Event, o access.Origin) {
 	}
 }
 
+// The outcomes that are not an error's own code.
+const (
+	outcomeInternal  = "InternalError"
+	outcomeCancelled = "Cancelled"
+	outcomePanic     = "Panic" // or the goroutine ended in fn
+)
+
 // outcome is what the log shows of an error: its code, or nothing about it.
 func outcome(err error) string {
 	var coded interface{ AuditCode() string }
 	switch {
 	case err == nil:
-		return "OK"
+		return audit.OutcomeOK
 	case errors.As(err, &coded):
-		return coded.AuditCode()
+		return code(coded.AuditCode())
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return "Cancelled"
+		return outcomeCancelled
 	}
-	return "InternalError"
+	return outcomeInternal
 }
 
-// A SignIn is a request for a token and what came of it.
-type SignIn struct {
-	TenantID, AppID, ObjectID string
-	Resource                  string // the audience that was asked for
-	Outcome                   string // "OK", or the error's code, such as "invalid_client"
-}
+// maxCode is the length of the longest code, in bytes.
+const maxCode = 64
 
-// SignIn writes the line of a sign-in. On ErrAudit no token is given out. Refused ones,
-// which anyone can cause, are bounded like rejected tokens.
-func (g *Gate) SignIn(ctx context.Context, o access.Origin, s SignIn) error {
-	if err := g.usable(); err != nil {
-		return err
+// code lets a code through, and nothing that could be a text, or pass for success.
+func code(text string) string {
+	if text == "" || len(text) > maxCode || text == audit.OutcomeOK {
+		return outcomeInternal
 	}
-	e := audit.Event{
-		Operation: "SignIn", Phase: audit.PhaseDecision, Allowed: s.Outcome == "OK", Outcome: s.Outcome,
-		TenantID: s.TenantID, AppID: s.AppID, ObjectID: s.ObjectID, Object: s.Resource,
-	}
-	from(&e, o)
-	if !e.Allowed {
-		write := false
-		if e.Count, write = g.refused.take(g.config.Now().Unix()); !write {
-			return nil
+	for _, c := range []byte(text) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {
+			return outcomeInternal
 		}
 	}
-	return g.append(ctx, e, nil)
-}
-
-// rejections bounds how many lines bad tokens, or bad sign-ins, can cause.
-type rejections struct {
-	mu      sync.Mutex
-	second  int64
-	written int
-	left    int // not written since the last line
-}
-
-// maxRejections is how many lines a second they get.
-const maxRejections = 10
-
-// Rejected writes that a token was rejected. Beyond some lines a second, only their
-// number is written, with the next line that is.
-func (g *Gate) Rejected(ctx context.Context, o access.Origin, reason string) {
-	count, write := g.rejected.take(g.config.Now().Unix())
-	if !write {
-		return
-	}
-	e := audit.Event{Operation: "Authentication", Phase: audit.PhaseDecision, Outcome: "Unauthorized", Detail: reason, Count: count}
-	from(&e, o)
-	_ = g.append(ctx, e, nil) // the answer is a refusal either way; append has logged it
-}
-
-// take counts one rejection; count is how many the line stands for.
-func (r *rejections) take(second int64) (count int, write bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.second != second {
-		r.second, r.written = second, 0
-	}
-	if r.written >= maxRejections {
-		r.left++
-		return 0, false
-	}
-	r.written++
-	count, r.left = r.left+1, 0
-	return count, true
-}
-
-// The records of the audit chain: the sealed key, shared by all nodes, and the head of
-// each node, which the chain's own MAC protects.
-const (
-	auditKey     store.Key = "sys/audit-key"
-	auditHeads   store.Key = "sys/audit/"
-	auditKeySize           = 32
-)
-
-// Open makes a gate over the audit log of this node, and makes the log's key if the
-// installation has none.
-func Open(ctx context.Context, c Config) (*Gate, error) {
-	key, err := chainKey(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	head, err := loadHead(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	log, err := audit.Open(audit.Config{Sink: c.Sink, Key: key, Head: head, Now: c.Now})
-	if err != nil {
-		return nil, err
-	}
-	g := &Gate{
-		config: c, log: log, stop: make(chan struct{}), saved: head.Sequence,
-		inputs: c.Granter.Read("vault", "principal", "application", "signing-key", "tenant"),
-	}
-	g.idle.Go(g.keepHead)
-	return g, nil
-}
-
-// chainKey reads the key of the chain. Two nodes that start at once end with one key:
-// the second finds the first's.
-func chainKey(ctx context.Context, c Config) ([]byte, error) {
-	place := seal.Place{Purpose: seal.PurposeRecord, Kind: "audit-key", Object: "audit", Format: 1}
-	fresh := make([]byte, auditKeySize)
-	if _, err := rand.Read(fresh); err != nil {
-		return nil, err
-	}
-	box, err := c.Keyring.Seal(c.Granter.Write("audit-key"), place, fresh)
-	if err != nil {
-		return nil, err
-	}
-	err = c.Store.Update(ctx, func(tx store.Tx) error {
-		rec, err := tx.Get(auditKey)
-		if err != nil {
-			return err
-		}
-		if rec.Exists() {
-			box = rec.Body
-			return nil
-		}
-		return tx.Put(auditKey, 0, box)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("gate: the key of the audit chain cannot be stored: %w", err)
-	}
-	key, _, err := c.Keyring.Open(c.Granter.Read("audit-key"), place, box)
-	return key, err
-}
-
-func loadHead(ctx context.Context, c Config) (audit.Head, error) {
-	recs, err := c.Store.Get(ctx, store.Ask{Key: auditHeads + store.Key(c.Node)})
-	if err != nil || !recs[0].Exists() {
-		return audit.Head{Node: c.Node}, err
-	}
-	var head audit.Head
-	if err := json.Unmarshal(recs[0].Body, &head); err != nil {
-		return head, fmt.Errorf("gate: the head of the audit chain cannot be read: %w", err)
-	}
-	head.Node = c.Node
-	return head, nil
-}
-
-// keepHead puts the head into the store every second, if there are new lines.
-func (g *Gate) keepHead() {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			if err := g.saveHead(); err != nil {
-				g.config.Log.Warn("the head of the audit chain was not stored; it is tried again", "error", err)
-			}
-		case <-g.stop:
-			return
-		}
-	}
-}
-
-func (g *Gate) saveHead() error {
-	head := g.log.Head()
-	if head.Sequence == g.saved {
-		return nil
-	}
-	body, err := json.Marshal(head)
-	if err != nil {
-		return err
-	}
-	key := auditHeads + store.Key(g.config.Node)
-	err = g.config.Store.Update(context.Background(), func(tx store.Tx) error {
-		rec, err := tx.Get(key)
-		if err != nil {
-			return err
-		}
-		return tx.Put(key, rec.Revision, body)
-	})
-	if err == nil {
-		g.saved = head.Sequence
-	}
-	return err
-}
-
-// Close stores the head and closes the log. Nothing may be asked of the gate then.
-func (g *Gate) Close() error {
-	close(g.stop)
-	g.idle.Wait()
-	return errors.Join(g.saveHead(), g.log.Close())
+	return text
 }

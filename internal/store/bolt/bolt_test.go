@@ -1,22 +1,25 @@
 package bolt_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
+
+	"go.etcd.io/bbolt"
 
 	"coffer/internal/store"
 	"coffer/internal/store/bolt"
 	"coffer/internal/store/storetest"
 )
+
+var ctx = context.Background()
 
 func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Opener {
@@ -35,15 +38,73 @@ func open(t testing.TB, path string, o bolt.Options) *bolt.Store {
 	return s
 }
 
+func fresh(t testing.TB, o bolt.Options) *bolt.Store {
+	t.Helper()
+	return open(t, filepath.Join(t.TempDir(), "store"), o)
+}
+
+// put puts a record that must not be there.
+func put(s store.Store, key store.Key, body []byte) error {
+	return s.Update(ctx, func(tx store.Tx) error { return tx.Put(key, 0, body) })
+}
+
+func exists(t testing.TB, s store.Store, key store.Key) bool {
+	t.Helper()
+	recs, err := s.Get(ctx, store.Ask{Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recs[0].Exists()
+}
+
 func TestSecondOpenIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
+	s := open(t, path, bolt.Options{})
+	for range 2 {
+		if _, err := bolt.Open(path, bolt.Options{}); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v", err)
+		}
+		if err := put(s, store.Key(fmt.Sprint(runtime.NumGoroutine())), nil); err != nil && !errors.Is(err, store.ErrChanged) {
+			t.Errorf("the first one was harmed: %v", err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 	open(t, path, bolt.Options{})
-	if _, err := bolt.Open(path, bolt.Options{}); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), path) {
-		t.Errorf("%v", err)
+}
+
+// Of many that make the same store at the same time, one does.
+func TestOneOfManyMakesIt(t *testing.T) {
+	for round := range 10 {
+		path := filepath.Join(t.TempDir(), fmt.Sprint(round))
+		var won atomic.Pointer[bolt.Store]
+		var group sync.WaitGroup
+		for range 6 {
+			group.Go(func() {
+				s, err := bolt.Open(path, bolt.Options{})
+				if err == nil && !won.CompareAndSwap(nil, s) {
+					t.Error("two have it open")
+				}
+				if err != nil && !errors.Is(err, store.ErrLocked) {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if won.Load() == nil {
+			t.Fatal("nobody has it open")
+		}
+		if err := won.Load().Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 func TestFileIsPrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no modes on Windows")
+	}
 	path := filepath.Join(t.TempDir(), "store")
 	open(t, path, bolt.Options{})
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -52,162 +113,215 @@ func TestFileIsPrivate(t *testing.T) {
 }
 
 func TestEphemeralHasNoName(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
-	s := open(t, path, bolt.Options{Ephemeral: true})
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the file is still there: %v", err)
-	}
-	if err := s.Update(context.Background(), func(tx store.Tx) error { return tx.Put("a", 0, []byte("x")) }); err != nil {
+	dir := t.TempDir()
+	s := open(t, filepath.Join(dir, "store"), bolt.Options{Ephemeral: true})
+	if err := put(s, "a", make([]byte, 1<<20)); err != nil {
 		t.Error(err)
+	}
+	if !exists(t, s, "a") {
+		t.Error("not there")
+	}
+	if runtime.GOOS != "windows" && len(names(t, dir)) != 0 {
+		t.Errorf("on the disk: %v", names(t, dir))
+	}
+	if err := s.Close(); err != nil || len(names(t, dir)) != 0 {
+		t.Errorf("on the disk afterwards: %v, %v", names(t, dir), err)
 	}
 }
 
-func TestForeignFilesAreLeftAlone(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
-	s := open(t, path, bolt.Options{})
-	if err := s.Update(context.Background(), func(tx store.Tx) error { return tx.Put("a", 0, make([]byte, 100_000)) }); err != nil {
+func names(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	_ = s.Close()
-	whole, _ := os.ReadFile(path)
-	for name, text := range map[string][]byte{"text": []byte(strings.Repeat("hello ", 10_000)), "cut": whole[:5000], "tiny": []byte("x")} {
-		other := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(other, text, 0o600); err != nil {
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// wholeFile returns the bytes of a store with one large record.
+func wholeFile(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store")
+	s := open(t, path, bolt.Options{})
+	for i := range 3 {
+		if err := put(s, store.Key(fmt.Sprint(i)), make([]byte, 100_000)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := bolt.Open(other, bolt.Options{}); err == nil {
-			t.Errorf("%s was opened", name)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return whole
+}
+
+// otherProgram returns the bytes of a file of bbolt that is no store.
+func otherProgram(t *testing.T, o bbolt.Options) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "other")
+	db, err := bbolt.Open(path, 0o600, &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("records"))
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestForeignFilesAreLeftAlone(t *testing.T) {
+	whole := wholeFile(t)
+	files := map[string][]byte{
+		"text": []byte(strings.Repeat("hello ", 10_000)), "tiny": []byte("x"), "zeros": make([]byte, 16384),
+		"other program": otherProgram(t, bbolt.Options{}), "other program's free list": otherProgram(t, bbolt.Options{NoFreelistSync: true}),
+		"no metas": append(make([]byte, 2*os.Getpagesize()), whole[2*os.Getpagesize():]...),
+	}
+	for cut := 1000; cut < 300_000; cut += 30_000 {
+		files[fmt.Sprintf("cut at %d", cut)] = whole[:cut]
+	}
+	for name, text := range files {
+		path := filepath.Join(t.TempDir(), "store")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
 		}
-		if after, _ := os.ReadFile(other); string(after) != string(text) {
+		_, err := bolt.Open(path, bolt.Options{})
+		if err == nil || errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, _ := os.ReadFile(path); string(after) != string(text) {
 			t.Errorf("%s was changed", name)
 		}
 	}
 }
 
-func TestFullDisk(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "store"), bolt.Options{MaxSize: 256 << 10})
-	ctx := context.Background()
-	put := func(key store.Key, size int) error {
-		return s.Update(ctx, func(tx store.Tx) error { return tx.Put(key, 0, make([]byte, size)) })
-	}
-	if err := put("small", 10); err != nil {
-		t.Fatal(err)
-	}
-	err := put("large", 1<<20)
-	if err == nil || errors.Is(err, store.ErrUnknown) || !strings.Contains(err.Error(), "free disk space") {
-		t.Errorf("%v", err)
-	}
-	recs, err := s.Get(ctx, store.Ask{Key: "small"}, store.Ask{Key: "large"})
-	if err != nil || !recs[0].Exists() || recs[1].Exists() {
-		t.Errorf("%v, %v", recs, err)
-	}
-	if err := put("small2", 10); err != nil {
-		t.Errorf("the store does not go on: %v", err)
+// The meta page that was being written when the power failed does not count; the other
+// one does.
+func TestTornMetaIsSurvived(t *testing.T) {
+	whole := wholeFile(t)
+	for page := range 2 {
+		torn := append([]byte(nil), whole...)
+		clear(torn[page*os.Getpagesize()+20 : page*os.Getpagesize()+200])
+		path := filepath.Join(t.TempDir(), "store")
+		if err := os.WriteFile(path, torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, path, bolt.Options{})
+		if !exists(t, s, "0") || !exists(t, s, "1") {
+			t.Error("a record is gone")
+		}
+		if err := put(s, "new", nil); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
-// Updates of many writers, which share commits, are all there.
-func TestManyWriters(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "store"), bolt.Options{})
-	var group sync.WaitGroup
-	for w := range 32 {
-		group.Go(func() {
-			for i := range 10 {
-				key := store.Key(fmt.Sprintf("%d/%d", w, i))
-				if err := s.Update(context.Background(), func(tx store.Tx) error { return tx.Put(key, 0, nil) }); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	group.Wait()
-	err := s.View(context.Background(), func(tx store.Tx) error {
-		recs, err := tx.Scan("", "", 1000)
-		if len(recs) != 320 {
-			t.Errorf("%d of 320 records", len(recs))
+func TestOpenErrors(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{dir, filepath.Join(dir, "none", "store")} {
+		if _, err := bolt.Open(path, bolt.Options{}); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v", err)
 		}
-		return err
-	})
+	}
+}
+
+// FuzzOpen: whatever was done to a file, it is opened or refused, and a file that is
+// refused is not changed.
+func FuzzOpen(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "seed")
+	s := open(f, path, bolt.Options{})
+	if err := errors.Join(put(s, "a", []byte("x")), s.Close()); err != nil {
+		f.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint16(0), []byte{}, len(whole))
+	f.Add(uint16(0), []byte("not a store"), len(whole))
+	f.Add(uint16(os.Getpagesize()), whole[:80], len(whole))
+	f.Add(uint16(3*os.Getpagesize()+10), []byte{9}, len(whole))
+	f.Add(uint16(0), []byte{}, len(whole)/2)
+	f.Fuzz(func(t *testing.T, at uint16, patch []byte, size int) {
+		raw := append([]byte(nil), whole...)
+		copy(raw[min(int(at), len(raw)):], patch)
+		raw = raw[:min(max(size, 0), len(raw))]
+		openDamaged(t, raw)
+	})
+}
+
+func openDamaged(t *testing.T, raw []byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store")
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := bolt.Open(path, bolt.Options{})
+	if err != nil {
+		if after, _ := os.ReadFile(path); string(after) != string(raw) {
+			t.Error("refused, and changed")
+		}
+		return
+	}
+	_, _ = s.Get(ctx, store.Ask{Key: "a"}) // an error or an answer, not a crash
+	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestMain runs the writer of TestKill when it is asked to.
-func TestMain(m *testing.M) {
-	if path := os.Getenv("COFFER_TEST_WRITER"); path != "" {
-		writer(path)
-	}
-	os.Exit(m.Run())
-}
-
-// writer writes until it is killed, and says what was acknowledged.
-func writer(path string) {
-	s, err := bolt.Open(path, bolt.Options{})
-	if err != nil {
-		panic(err)
-	}
-	for w := range 4 {
-		go func() {
-			for i := 0; ; i++ {
-				key := store.Key(fmt.Sprintf("%d/%d/%d", os.Getpid(), w, i))
-				if err := s.Update(context.Background(), func(tx store.Tx) error { return tx.Put(key, 0, []byte(key)) }); err != nil {
-					panic(err)
-				}
-				fmt.Println(key)
-			}
-		}()
-	}
-	select {}
-}
-
-// What was acknowledged before kill -9 is there afterwards.
-func TestKill(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
-	var acknowledged []store.Key
-	for round := range 12 {
-		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), "COFFER_TEST_WRITER="+path)
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		for n := 0; lines.Scan(); n++ {
-			if !strings.HasSuffix(lines.Text(), "\n") && strings.Count(lines.Text(), "/") == 2 {
-				acknowledged = append(acknowledged, store.Key(lines.Text()))
-			}
-			if n == 3+round*5 {
-				_ = child.Process.Kill()
-			}
-		}
-		_ = child.Wait()
-	}
-	s := open(t, path, bolt.Options{})
-	if len(acknowledged) < 50 {
-		t.Fatalf("only %d writes were acknowledged", len(acknowledged))
-	}
-	for _, key := range acknowledged[:len(acknowledged)-1] { // the last line may be torn
-		recs, err := s.Get(context.Background(), store.Ask{Key: key})
-		if err != nil || string(recs[0].Body) != string(key) {
-			t.Errorf("%s was acknowledged and is gone: %v", key, err)
-		}
-	}
-}
-
 func BenchmarkUpdate(b *testing.B) {
-	s := open(b, filepath.Join(b.TempDir(), "store"), bolt.Options{})
-	start := time.Now()
+	s := fresh(b, bolt.Options{})
+	var n atomic.Int64
 	b.RunParallel(func(pb *testing.PB) {
-		for i := 0; pb.Next(); i++ {
-			key := store.Key(fmt.Sprintf("%p/%d", pb, i))
-			if err := s.Update(context.Background(), func(tx store.Tx) error { return tx.Put(key, 0, make([]byte, 500)) }); err != nil {
+		for pb.Next() {
+			if err := put(s, store.Key(fmt.Sprintf("k/%d", n.Add(1))), make([]byte, 500)); err != nil {
 				b.Error(err)
 			}
 		}
 	})
-	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "updates/s")
+}
+
+func BenchmarkGet(b *testing.B) {
+	s := fresh(b, bolt.Options{})
+	for i := range 1000 {
+		if err := put(s, store.Key(fmt.Sprintf("k/%d", i)), make([]byte, 500)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			key := store.Key(fmt.Sprintf("k/%d", i%1000))
+			if recs, err := s.Get(ctx, store.Ask{Key: "k/1"}, store.Ask{Key: "k/2"}, store.Ask{Key: key}); err != nil || !recs[2].Exists() {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkOpenFresh(b *testing.B) {
+	for name, o := range map[string]bolt.Options{"durable": {}, "ephemeral": {Ephemeral: true}} {
+		b.Run(name, func(b *testing.B) {
+			dir := b.TempDir()
+			for i := 0; b.Loop(); i++ {
+				s, err := bolt.Open(filepath.Join(dir, fmt.Sprint(i)), o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_ = s.Close()
+			}
+		})
+	}
 }

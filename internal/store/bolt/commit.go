@@ -3,36 +3,66 @@ package bolt
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"go.etcd.io/bbolt"
 
 	"coffer/internal/store"
 )
 
-// An update is one call of Update on its way through the committer.
+// An update is one call of Update on its way through the committer. Its function runs
+// in the goroutine of the caller, when the committer says so: a panic is the caller's,
+// with the caller's stack, and a test that ends inside does not take the committer with
+// it. The channels order all accesses to the other fields.
 type update struct {
-	ctx    context.Context
-	fn     func(store.Tx) error
-	done   chan struct{} // closed when err and cause are final
+	ctx   context.Context
+	fn    func(store.Tx) error
+	turns chan *transaction // one for each run of fn; closed when err is final
+	ran   chan struct{}     // fn has ended
+
 	err    error
-	cause  any // of a panic in fn
-	failed bool
+	failed bool // err is fn's or the context's, not the file's
+	gone   bool // fn panicked or ended its goroutine: nobody waits for err
+	after  bool // it read what others of its group have changed
 }
 
-// Update implements store.Store.
+// Update implements store.Store. The commit of an update is begun when its function has
+// returned.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
-	u := &update{ctx: ctx, fn: fn, done: make(chan struct{})}
-	s.updates <- u
-	<-u.done // not ctx: once taken, the outcome has to be known
-	if u.cause != nil {
-		panic(u.cause)
+	defer s.calls.Done()
+	u := &update{ctx: ctx, fn: fn, turns: make(chan *transaction), ran: make(chan struct{})}
+	select {
+	case s.updates <- u:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for t := range u.turns {
+		s.take(u, t)
 	}
 	return u.err
+}
+
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// take is the caller's turn.
+func (s *Store) take(u *update, t *transaction) {
+	u.gone = true
+	defer func() { u.ran <- struct{}{} }()
+	u.err = s.guarded(func() error { return u.fn(t) })
+	u.gone = false
 }
 
 // maxGroup bounds what one commit writes.
@@ -51,10 +81,7 @@ func (s *Store) gather(first *update) []*update {
 	group := []*update{first}
 	for len(group) < maxGroup {
 		select {
-		case next, open := <-s.updates:
-			if !open {
-				return group
-			}
+		case next := <-s.updates: // open: Close waits for every update first
 			group = append(group, next)
 		default:
 			return group
@@ -63,91 +90,86 @@ func (s *Store) gather(first *update) []*update {
 	return group
 }
 
-// commitGroup runs and writes a group, a second time when the first writing failed:
-// whether it reached the disk may not be known, and a rerun finds its own work.
+// commitGroup runs and writes a group, a second time when the first writing was lost,
+// and wakes everybody. When the group is lost for good, whoever read what was lost is
+// told of that instead of what its function made of it.
 func (s *Store) commitGroup(group []*update) {
 	err := s.tryGroup(group)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrUnknown) {
 		err = s.tryGroup(group)
 	}
-	if err != nil {
-		err = fmt.Errorf("store: %s could not be written: %w; free disk space or repair the disk, the store goes on by itself then", s.path, err)
-	}
 	for _, u := range group {
-		if err != nil && !u.failed {
+		if err != nil && (!u.failed || u.after && u.ctx.Err() == nil) {
 			u.err = err
 		}
-		close(u.done)
+		if !u.gone {
+			close(u.turns)
+		}
 	}
 }
 
-// tryGroup runs every update of the group in one transaction and commits it. Updates
-// that fail by themselves are marked and leave nothing; the error is the commit's.
+// tryGroup runs every update of the group in one transaction of bbolt and commits it.
+// Updates that fail by themselves leave nothing; the error is the file's.
 func (s *Store) tryGroup(group []*update) error {
+	if s.broken != nil {
+		return s.lost(s.broken)
+	}
+	if err := s.confirm(); err != nil {
+		return s.lost(err)
+	}
 	tx, err := s.db.Begin(true)
 	if err != nil {
-		return err
+		return s.lost(err)
 	}
-	before := tx.ID() - 1
-	for _, u := range group {
-		u.run(tx)
-		if u.err != nil && !u.failed { // the file, not the function
-			return errors.Join(u.err, tx.Rollback())
-		}
+	t, changed := tables{}, false
+	err = s.contained(func() error { t = tablesOf(tx); return nil })
+	for i := 0; i < len(group) && err == nil; i++ {
+		group[i].after = changed
+		var wrote bool
+		wrote, err = s.run(group[i], &t)
+		changed = changed || wrote
 	}
-	if err := tx.Commit(); err != nil {
-		return s.outcome(before, errors.Join(err, ignoreClosed(tx.Rollback())))
+	switch {
+	case err != nil:
+		return s.lost(errors.Join(err, s.rollback(tx)))
+	case !changed: // what they read was durable before
+		return s.rollback(tx)
 	}
-	return nil
+	return s.write(tx)
 }
 
-// outcome tells a commit that was lost from one that may be there. bbolt makes a
-// commit visible by its last write, the meta page: what a reader does not see now
-// never becomes visible.
-func (s *Store) outcome(before int, cause error) error {
-	var visible bool
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		visible = tx.ID() > before
-		return nil
-	})
-	if err != nil || visible {
-		return fmt.Errorf("%w: %w", store.ErrUnknown, cause)
+// run has the caller run fn with a transaction of its own and, if that succeeds, applies
+// what it changed. The error is the file's.
+func (s *Store) run(u *update, t *tables) (changed bool, err error) {
+	if u.gone {
+		return false, nil
 	}
-	return cause
-}
-
-// run gives fn a transaction of its own and, if fn succeeds, applies what it changed.
-func (u *update) run(tx *bbolt.Tx) {
-	u.err, u.cause, u.failed = nil, nil, false
 	if u.err = u.ctx.Err(); u.err != nil {
 		u.failed = true
-		return
+		return false, nil
 	}
-	mine := &transaction{base: tx}
-	if u.call(mine); u.failed {
-		return
+	mine := &transaction{base: t}
+	u.turns <- mine
+	<-u.ran
+	if u.gone {
+		u.failed = true
+		return false, nil
 	}
-	u.err = mine.apply()
+	if u.err == nil {
+		u.err = u.ctx.Err()
+	}
+	if u.failed = u.err != nil; u.failed || !mine.changed() {
+		return false, nil
+	}
+	return true, s.contained(mine.apply)
 }
 
-func (u *update) call(tx store.Tx) {
-	finished := false
-	defer func() {
-		if cause := recover(); !finished {
-			u.cause, u.failed = cause, true
-			if cause == nil { // runtime.Goexit, as t.FailNow does
-				u.err = errors.New("store: the function given to Update did not return")
-			}
-		}
-	}()
-	u.err = u.fn(tx)
-	u.failed = u.err != nil
-	finished = true
-}
-
-func ignoreClosed(err error) error {
-	if err != nil && err.Error() == "tx closed" {
+// write commits the transaction of a group.
+func (s *Store) write(tx *bbolt.Tx) error {
+	id := tx.ID()
+	err := s.contained(func() error { return s.commitTx(tx) })
+	if err == nil {
 		return nil
 	}
-	return err
+	return s.afterFailure(id, errors.Join(err, s.rollback(tx)))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -16,47 +17,46 @@ import (
 
 // A transaction keeps what it changes to itself until apply.
 type transaction struct {
-	base     *bbolt.Tx
+	base     *tables
 	readOnly bool
-	puts     map[store.Key]*change
-	dues     map[store.Key]int64 // Unix milliseconds; zero removes the row
+	puts     map[store.Key]change
+	dues     map[store.Key]row
 }
 
-// A change is a record to be written, or to be removed when body is nil.
+// A change is what a record is going to be.
 type change struct {
-	body []byte
+	body    []byte // the caller's, until the commit
+	removed bool
+}
+
+// A row is what a due row is going to be.
+type row struct {
+	at      int64 // Unix milliseconds
+	removed bool
 }
 
 // pending is the revision that a record has inside the transaction which put it. The
 // sequence of the bucket never gets there.
 const pending store.Revision = 1<<64 - 1
 
+func (t *transaction) changed() bool { return len(t.puts)+len(t.dues) > 0 }
+
+// lookup returns the record at key; the body is not the caller's.
+func (t *transaction) lookup(key store.Key) (store.Revision, []byte) {
+	c, ok := t.puts[key]
+	switch {
+	case !ok:
+		return t.base.record(key)
+	case c.removed:
+		return 0, nil
+	}
+	return pending, c.body
+}
+
 // Get implements store.Tx.
 func (t *transaction) Get(key store.Key) (store.Record, error) {
-	if c, ok := t.puts[key]; ok {
-		return c.record(key), nil
-	}
-	revision, body, ok := unpack(t.base.Bucket(recordsBucket).Get([]byte(key)))
-	if !ok {
-		return store.Record{Key: key}, nil
-	}
+	revision, body := t.lookup(key)
 	return store.Record{Key: key, Revision: revision, Body: clone(body)}, nil
-}
-
-func (c *change) record(key store.Key) store.Record {
-	if c.body == nil {
-		return store.Record{Key: key}
-	}
-	return store.Record{Key: key, Revision: pending, Body: clone(c.body)}
-}
-
-// revision is Get without the body.
-func (t *transaction) revision(key store.Key) store.Revision {
-	if c, ok := t.puts[key]; ok {
-		return c.record(key).Revision
-	}
-	revision, _, _ := unpack(t.base.Bucket(recordsBucket).Get([]byte(key)))
-	return revision
 }
 
 // Scan implements store.Tx. It merges what the file has with what the transaction has
@@ -66,96 +66,130 @@ func (t *transaction) Scan(prefix, after store.Key, limit int) ([]store.Record, 
 		return nil, fmt.Errorf("store: a scan needs a limit of at least 1, not %d", limit)
 	}
 	own := t.ownKeys(prefix, after)
+	base := newWalk(t.base.records, prefix, after)
 	out := make([]store.Record, 0, min(limit, 64))
-	cursor := t.base.Bucket(recordsBucket).Cursor()
-	key, stored := seek(cursor, prefix, after)
-	for len(out) < limit {
-		inFile := key != nil && strings.HasPrefix(string(key), string(prefix))
-		switch {
-		case !inFile && len(own) == 0:
-			return out, nil
-		case len(own) > 0 && (!inFile || string(own[0]) <= string(key)):
-			if inFile && string(own[0]) == string(key) {
-				key, stored = cursor.Next()
-			}
-			if rec := t.puts[own[0]].record(own[0]); rec.Exists() {
-				out = append(out, rec)
-			}
-			own = own[1:]
-		default:
-			revision, body, _ := unpack(stored)
-			out = append(out, store.Record{Key: store.Key(key), Revision: revision, Body: clone(body)})
-			key, stored = cursor.Next()
+	for len(out) < limit && (len(own) > 0 || base.key != nil) {
+		key := store.Key(base.key)
+		if len(own) > 0 && (base.key == nil || own[0] <= key) {
+			key, own = own[0], own[1:]
+		}
+		revision, body := t.lookup(key)
+		if key == store.Key(base.key) {
+			base.next()
+		}
+		if revision != 0 {
+			out = append(out, store.Record{Key: key, Revision: revision, Body: clone(body)})
 		}
 	}
 	return out, nil
 }
 
 func (t *transaction) ownKeys(prefix, after store.Key) []store.Key {
-	keys := slices.Sorted(maps.Keys(t.puts))
-	return slices.DeleteFunc(keys, func(k store.Key) bool {
-		return k <= after || !strings.HasPrefix(string(k), string(prefix))
-	})
+	var keys []store.Key
+	for key := range t.puts {
+		if key > after && strings.HasPrefix(string(key), string(prefix)) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
-func seek(cursor *bbolt.Cursor, prefix, after store.Key) (key, stored []byte) {
-	key, stored = cursor.Seek([]byte(max(prefix, after)))
-	if after != "" && bytes.Equal(key, []byte(after)) {
-		return cursor.Next()
+// A walk goes over the keys in the file that begin with prefix. At the end key is nil.
+type walk struct {
+	cursor *bbolt.Cursor
+	prefix []byte
+	key    []byte
+}
+
+func newWalk(records *bbolt.Bucket, prefix, after store.Key) *walk {
+	w := &walk{prefix: []byte(prefix)}
+	if records == nil {
+		return w
 	}
-	return key, stored
+	w.cursor = records.Cursor()
+	key, _ := w.cursor.Seek([]byte(max(prefix, after)))
+	w.set(key)
+	if w.key != nil && string(w.key) == string(after) {
+		w.next()
+	}
+	return w
+}
+
+func (w *walk) next() {
+	key, _ := w.cursor.Next()
+	w.set(key)
+}
+
+func (w *walk) set(key []byte) {
+	if w.key = key; !bytes.HasPrefix(key, w.prefix) {
+		w.key = nil
+	}
+}
+
+// checkKey says whether a key may be written.
+func checkKey(key store.Key) error {
+	switch {
+	case len(key) > store.MaxKey:
+		return fmt.Errorf("%w: key of %d bytes; at most %d", store.ErrTooLarge, len(key), store.MaxKey)
+	case key == "" || strings.ContainsRune(string(key), 0):
+		return fmt.Errorf("store: %q cannot be a key: a key is not empty and has no NUL", key)
+	}
+	return nil
 }
 
 // Put implements store.Tx.
 func (t *transaction) Put(key store.Key, was store.Revision, body []byte) error {
-	switch {
-	case t.readOnly:
+	if t.readOnly {
 		return store.ErrReadOnly
-	case key == "" || strings.ContainsRune(string(key), 0):
-		return fmt.Errorf("store: %q cannot be a key", key)
-	case len(key) > store.MaxKey || len(body) > store.MaxBody:
-		return fmt.Errorf("%w: key of %d bytes, body of %d bytes", store.ErrTooLarge, len(key), len(body))
-	case t.revision(key) != was:
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if len(body) > store.MaxBody {
+		return fmt.Errorf("%w: body of %d bytes at %q; at most %d", store.ErrTooLarge, len(body), key, store.MaxBody)
+	}
+	if is, _ := t.lookup(key); is != was {
 		return store.ErrChanged
 	}
-	t.change(key, &change{body: clone(body)})
+	if body == nil {
+		body = []byte{}
+	}
+	t.change(key, change{body: body})
 	return nil
 }
 
 // Delete implements store.Tx.
 func (t *transaction) Delete(key store.Key, was store.Revision) error {
-	switch {
-	case t.readOnly:
+	if t.readOnly {
 		return store.ErrReadOnly
-	case was == 0 || t.revision(key) != was:
+	}
+	if is, _ := t.lookup(key); was == 0 || is != was {
 		return store.ErrChanged
 	}
-	t.change(key, &change{})
+	t.change(key, change{removed: true})
 	return t.SetDue(key, time.Time{})
 }
 
-func (t *transaction) change(key store.Key, c *change) {
+func (t *transaction) change(key store.Key, c change) {
 	if t.puts == nil {
-		t.puts = map[store.Key]*change{}
+		t.puts = map[store.Key]change{}
 	}
 	t.puts[key] = c
 }
 
 // SetDue implements store.Tx.
 func (t *transaction) SetDue(key store.Key, at time.Time) error {
-	switch {
-	case t.readOnly:
+	if t.readOnly {
 		return store.ErrReadOnly
-	case key == "" || len(key) > store.MaxKey:
-		return fmt.Errorf("store: %q cannot be a key", key)
+	}
+	if err := checkKey(key); err != nil {
+		return err
 	}
 	if t.dues == nil {
-		t.dues = map[store.Key]int64{}
+		t.dues = map[store.Key]row{}
 	}
-	t.dues[key] = 0
-	if !at.IsZero() {
-		t.dues[key] = max(at.UnixMilli(), 1)
-	}
+	t.dues[key] = row{at: millis(at), removed: at.IsZero()}
 	return nil
 }
 
@@ -164,15 +198,10 @@ func (t *transaction) Due(until time.Time, limit int) ([]store.Due, error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("store: due rows need a limit of at least 1, not %d", limit)
 	}
-	rows := t.ownDues(until.UnixMilli())
-	cursor := t.base.Bucket(dueBucket).Cursor()
-	for row, _ := cursor.First(); row != nil && len(rows) < limit+len(t.dues); row, _ = cursor.Next() {
-		at, key := splitDue(row)
-		if at > until.UnixMilli() {
-			break
-		}
-		if _, changed := t.dues[key]; !changed {
-			rows = append(rows, store.Due{Key: key, At: time.UnixMilli(at).UTC()})
+	rows := t.fileDues(millis(until), limit)
+	for key, own := range t.dues {
+		if !own.removed && own.at <= millis(until) {
+			rows = append(rows, store.Due{Key: key, At: time.UnixMilli(own.at).UTC()})
 		}
 	}
 	slices.SortFunc(rows, func(a, b store.Due) int {
@@ -184,64 +213,91 @@ func (t *transaction) Due(until time.Time, limit int) ([]store.Due, error) {
 	return rows[:min(limit, len(rows))], nil
 }
 
-func (t *transaction) ownDues(until int64) []store.Due {
+// fileDues returns the earliest rows of the file that this transaction has not changed.
+func (t *transaction) fileDues(until int64, limit int) []store.Due {
+	if t.base.due == nil {
+		return nil
+	}
 	var rows []store.Due
-	for key, at := range t.dues {
-		if at != 0 && at <= until {
+	cursor := t.base.due.Cursor()
+	for stored, _ := cursor.First(); stored != nil && len(rows) < limit; stored, _ = cursor.Next() {
+		at, key := splitDue(stored)
+		if at > until {
+			break
+		}
+		if _, changed := t.dues[key]; !changed {
 			rows = append(rows, store.Due{Key: key, At: time.UnixMilli(at).UTC()})
 		}
 	}
 	return rows
 }
 
-// A due row is its time, 8 bytes big-endian, and its key.
+// millis is the time in whole milliseconds, rounded down; times that do not fit are the
+// first and the last one that does.
+func millis(at time.Time) int64 {
+	switch seconds := at.Unix(); {
+	case seconds < math.MinInt64/1000:
+		return math.MinInt64
+	case seconds >= math.MaxInt64/1000:
+		return math.MaxInt64
+	}
+	return at.UnixMilli()
+}
+
+// A stored due row is its time, 8 bytes big-endian with the sign turned so that bytes
+// sort as times do, and its key.
+const dueSize = 8
+
 func joinDue(at int64, key store.Key) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(at)), key...)
+	out := binary.BigEndian.AppendUint64(make([]byte, 0, dueSize+len(key)), uint64(at)^1<<63)
+	return append(out, key...)
 }
 
-func splitDue(row []byte) (int64, store.Key) {
-	return int64(binary.BigEndian.Uint64(row)), store.Key(row[8:])
+func splitDue(stored []byte) (int64, store.Key) {
+	return int64(binary.BigEndian.Uint64(stored) ^ 1<<63), store.Key(stored[dueSize:])
 }
 
-// apply writes the changes into the bbolt transaction. An error is the file's.
+// apply writes the changes into the transaction of bbolt. An error is the file's.
 func (t *transaction) apply() error {
-	records := t.base.Bucket(recordsBucket)
-	for key, c := range t.puts {
-		if c.body == nil {
-			if err := records.Delete([]byte(key)); err != nil {
-				return err
-			}
-			continue
-		}
-		revision, err := records.NextSequence()
-		if err != nil {
-			return err
-		}
-		if err := records.Put([]byte(key), pack(store.Revision(revision), c.body)); err != nil {
+	if err := t.base.create(); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(t.puts)) {
+		if err := t.applyPut(key, t.puts[key]); err != nil {
 			return err
 		}
 	}
-	for key, at := range t.dues {
-		if err := t.applyDue(key, at); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(t.dues)) {
+		if err := t.applyDue(key, t.dues[key]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *transaction) applyDue(key store.Key, at int64) error {
-	due, dueOf := t.base.Bucket(dueBucket), t.base.Bucket(dueOfBucket)
-	if old := dueOf.Get([]byte(key)); len(old) == 8 {
-		if err := due.Delete(append(clone(old), key...)); err != nil {
+func (t *transaction) applyPut(key store.Key, c change) error {
+	if c.removed {
+		return t.base.records.Delete([]byte(key))
+	}
+	revision, err := t.base.records.NextSequence()
+	if err != nil {
+		return err
+	}
+	return t.base.records.Put([]byte(key), pack(store.Revision(revision), c.body))
+}
+
+func (t *transaction) applyDue(key store.Key, to row) error {
+	if old := t.base.dueOf.Get([]byte(key)); old != nil {
+		if err := t.base.due.Delete(append(clone(old), key...)); err != nil {
 			return err
 		}
 	}
-	if at == 0 {
-		return dueOf.Delete([]byte(key))
+	if to.removed {
+		return t.base.dueOf.Delete([]byte(key))
 	}
-	row := joinDue(at, key)
-	if err := dueOf.Put([]byte(key), row[:8]); err != nil {
+	stored := joinDue(to.at, key)
+	if err := t.base.dueOf.Put([]byte(key), stored[:dueSize]); err != nil {
 		return err
 	}
-	return due.Put(row, nil)
+	return t.base.due.Put(stored, []byte{})
 }
