@@ -12,9 +12,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -134,11 +137,21 @@ func fromTerminal(s os.Signal) bool {
 }
 
 func printAccess(w io.Writer, a httpd.Access) {
-	query := ""
+	address := "https://" + a.Host + a.Path
 	if a.Query != "" {
-		query = "?" + a.Query
+		address += "?" + a.Query
 	}
-	fmt.Fprintf(w, "coffer: %d %s https://%s%s%s (%d bytes, %.1f ms)\n", a.Status, a.Method, a.Host, a.Path, query, a.Bytes, float64(a.Duration)/float64(time.Millisecond))
+	fmt.Fprintf(w, "coffer: %d %s %s (%d bytes, %.1f ms)\n", a.Status, printable(a.Method), printable(address), a.Bytes, float64(a.Duration)/float64(time.Millisecond))
+}
+
+// printable escapes what could forge a line or steer a terminal: anyone can send it.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // A lockedWriter writes whole lines of several goroutines.

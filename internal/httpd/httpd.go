@@ -23,7 +23,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,7 +75,7 @@ type Access struct {
 	Method    string
 	Host      string
 	Path      string
-	Query     string // the names, such as "api-version&maxresults"
+	Query     string // the known names, such as "api-version&maxresults"
 	Status    int
 	Bytes     int64
 	Duration  time.Duration
@@ -115,7 +117,7 @@ func (b *Barrier) note(w *recorder, r *http.Request, id string, start time.Time)
 		return
 	}
 	b.Access(Access{
-		RequestID: id, Method: r.Method, Host: r.Host, Path: clip(r.URL.Path, maxURI), Query: queryNames(r),
+		RequestID: id, Method: r.Method, Host: r.Host, Path: clip(r.URL.EscapedPath(), maxURI), Query: queryNames(r),
 		Status: w.status, Bytes: w.bytes, Duration: b.Now().Sub(start), Remote: r.RemoteAddr,
 	})
 }
@@ -150,7 +152,7 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // X-Forwarded-For is not read.
 func Origin(r *http.Request) access.Origin {
 	address, _ := netip.ParseAddrPort(r.RemoteAddr)
-	uri := clip(r.URL.Path, maxURI)
+	uri := clip(r.URL.EscapedPath(), maxURI)
 	if names := queryNames(r); names != "" {
 		uri += "?" + names
 	}
@@ -163,19 +165,28 @@ func Origin(r *http.Request) access.Origin {
 	}
 }
 
-// queryNames keeps of a query what cannot hold a secret: the names.
+// knownNames are the parameters that a log may name. Whatever else is in a query may be
+// anything, even a secret that stands there by mistake.
+var knownNames = []string{
+	"api-version", "maxresults", "$skiptoken", "includePending", "request_id", "outContentType",
+	"resource", "client_id", "object_id", "msi_res_id", "mi_res_id", "authorization_endpoint", "client-request-id",
+}
+
+// queryNames keeps of a query the names that are known; … stands for every other part.
 func queryNames(r *http.Request) string {
 	query := clip(r.URL.RawQuery, maxURI)
 	if query == "" {
 		return ""
 	}
-	if !strings.Contains(query, "&") {
-		name, _, _ := strings.Cut(query, "=")
-		return name
-	}
 	var names []string
 	for part := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(part, "=")
+		if strings.Contains(name, "%") {
+			name, _ = url.QueryUnescape(name)
+		}
+		if !slices.Contains(knownNames, name) {
+			name = "…"
+		}
 		names = append(names, name)
 	}
 	return strings.Join(names, "&")
