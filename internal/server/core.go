@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,6 +67,8 @@ type Core struct {
 	Options Options
 
 	handler http.Handler
+	drain   drain
+	healthy atomic.Bool
 	mu      sync.Mutex
 	owner   access.Caller // whose first request makes a vault
 	cancel  context.CancelFunc
@@ -138,7 +141,7 @@ func (c *Core) assemble(ctx context.Context) error {
 	if c.Vaults, err = vault.New(config); err != nil {
 		return err
 	}
-	c.handler = &httpd.Barrier{Next: c.doors(), Log: o.Log, Access: o.Access, Now: time.Now}
+	c.handler = c.Guard(c.doors())
 	return nil
 }
 
@@ -197,7 +200,7 @@ func (c *Core) doors() http.Handler {
 	o := c.Options
 	data := dataplane.New(dataplane.Config{
 		Vaults: c.Vaults, Auth: c.Tenant, Rejected: c.Gate.Rejected, Suffix: o.Names.VaultSuffix, Audiences: o.Names.VaultAudiences,
-		Authority: o.Names.Authority(c.Tenant.TenantID()), Resource: o.Names.VaultResource, Region: o.Names.Location, Log: o.Log,
+		Authority: o.Names.Authority(c.Tenant.TenantID()), Issuer: c.Tenant.Issuer(), Resource: o.Names.VaultResource, Region: o.Names.Location, Log: o.Log,
 	})
 	login := entra.New(entra.Config{Tenant: c.Tenant, Hosts: o.Names.LoginHosts, Log: o.Log, Now: time.Now})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -227,8 +230,11 @@ func misdirected(w http.ResponseWriter, host string) {
 
 // health tells a load balancer, and nobody anything else, whether requests are served.
 func (c *Core) health(w http.ResponseWriter, r *http.Request) {
-	if err := c.Tenant.Ready(r.Context()); err != nil {
+	err := c.Tenant.Ready(r.Context())
+	if was := c.healthy.Swap(err == nil); was && err != nil { // once, not with every question
 		c.Options.Log.Warn("not ready", "error", err)
+	}
+	if err != nil {
 		httpd.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "unavailable"})
 		return
 	}
@@ -245,8 +251,17 @@ func (c *Core) Start() {
 	c.running.Go(func() { c.Vaults.Run(ctx) })
 }
 
-// Close ends what runs and frees the store. No request may be under way.
+// Guard puts a door behind the barrier, and lets Close wait for its requests.
+func (c *Core) Guard(door http.Handler) http.Handler {
+	return &httpd.Barrier{Next: c.drain.guard(door), Log: c.Options.Log, Access: c.Options.Access, Now: time.Now}
+}
+
+// Close refuses further requests, waits for the ones under way, ends what runs and
+// frees the store.
 func (c *Core) Close() error {
+	if !c.drain.wait(drainTime) {
+		c.Options.Log.Error("requests were still under way when the server stopped")
+	}
 	if c.cancel != nil {
 		c.cancel()
 	}

@@ -121,7 +121,7 @@ func (r *Run) newProxy(d Development, authority *pki.Authority, credential strin
 	}
 	return proxy.New(proxy.Config{
 		Credential: credential, Authority: authority, Serves: r.core.Options.Names.Serves, Handler: r.core.Handler(),
-		Metadata: &httpd.Barrier{Next: metadata, Log: d.Log, Access: d.Access, Now: time.Now}, Upstream: upstream(d.Environ), Log: d.Log,
+		Metadata: r.core.Guard(metadata), Upstream: upstream(d.Environ), Log: d.Log,
 	})
 }
 
@@ -136,7 +136,8 @@ func upstream(environ []string) func(*url.URL) (*url.URL, error) {
 		return ""
 	}
 	config := httpproxy.Config{
-		HTTPProxy: first("HTTP_PROXY", "http_proxy"), HTTPSProxy: first("HTTPS_PROXY", "https_proxy"), NoProxy: first("NO_PROXY", "no_proxy"),
+		HTTPProxy:  first("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"),
+		HTTPSProxy: first("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), NoProxy: first("NO_PROXY", "no_proxy"),
 	}
 	return config.ProxyFunc()
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"coffer/internal/access"
@@ -68,13 +69,15 @@ tls:
 
 // Initialize makes an installation: its configuration, root key, certificate authority
 // and store, and the first administrator's application.
-func Initialize(ctx context.Context, i Init, log *slog.Logger) (Made, error) {
-	var made Made
+//
+// When it fails, it leaves nothing of what it made.
+func Initialize(ctx context.Context, i Init, log *slog.Logger) (made Made, err error) {
 	if err := os.MkdirAll(i.Dir, 0o700); err != nil {
 		return made, err
 	}
 	path := filepath.Join(i.Dir, "coffer.yaml")
-	for _, name := range []string{"coffer.yaml", rootKeyFile, storeFile, "ca.pem", "ca.key"} {
+	files := []string{"coffer.yaml", rootKeyFile, storeFile, auditFile, "ca.pem", "ca.key"}
+	for _, name := range files {
 		if _, err := os.Stat(filepath.Join(i.Dir, name)); !errors.Is(err, os.ErrNotExist) {
 			return made, fmt.Errorf("%s exists already: nothing was changed; use another directory", filepath.Join(i.Dir, name))
 		}
@@ -87,19 +90,49 @@ func Initialize(ctx context.Context, i Init, log *slog.Logger) (Made, error) {
 		return made, err
 	}
 	config.resolve(i.Dir)
-	for _, name := range i.Vaults {
-		if err := vault.CheckName(name); err != nil {
-			return made, err
-		}
+	if err := checkVaults(i.Vaults); err != nil {
+		return made, err
 	}
+	defer func() {
+		for _, name := range files {
+			if err != nil { // none of them was there before
+				_ = os.Remove(filepath.Join(i.Dir, name))
+			}
+		}
+	}()
 	if err := writeSecrets(config); err != nil {
 		return made, err
 	}
-	if err := os.WriteFile(path, fmt.Appendf(nil, configTemplate, i.Domain, i.Listen), 0o600); err != nil {
+	made.Config, made.AuthorityFile = path, config.TLS.AuthorityFile
+	if err := populate(ctx, config, i, log, &made); err != nil {
 		return made, err
 	}
-	made.Config, made.AuthorityFile = path, config.TLS.AuthorityFile
-	return made, populate(ctx, config, i, log, &made)
+	return made, writeNew(path, fmt.Appendf(nil, configTemplate, i.Domain, i.Listen), 0o600) // last: with it, the rest is whole
+}
+
+// checkVaults refuses names that no vault can have, and two that are the same vault's.
+func checkVaults(names []string) error {
+	seen := map[string]bool{}
+	for _, name := range names {
+		if err := vault.CheckName(name); err != nil {
+			return err
+		}
+		if seen[strings.ToLower(name)] {
+			return fmt.Errorf("the vault %s is named twice", name)
+		}
+		seen[strings.ToLower(name)] = true
+	}
+	return nil
+}
+
+// writeNew writes a file that does not exist yet, and returns when it is on the disk.
+func writeNew(path string, data []byte, mode os.FileMode) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	return errors.Join(err, file.Sync(), file.Close())
 }
 
 func writeSecrets(c Config) error {
@@ -118,7 +151,7 @@ func writeSecrets(c Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(c.TLS.AuthorityFile, authority.PEM(), 0o644), os.WriteFile(c.TLS.AuthorityKey, key, 0o600))
+	return errors.Join(writeNew(c.TLS.AuthorityFile, authority.PEM(), 0o644), writeNew(c.TLS.AuthorityKey, key, 0o600))
 }
 
 // populate makes the store with its first application and vaults.

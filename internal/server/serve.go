@@ -56,7 +56,9 @@ func Serve(ctx context.Context, c Config, log *slog.Logger, access func(httpd.Ac
 	case <-ctx.Done():
 		drain, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
-		err = front.Shutdown(drain)
+		if err = front.Shutdown(drain); err != nil {
+			err = errors.Join(err, front.Close())
+		}
 	}
 	return errors.Join(err, core.Close())
 }
@@ -82,7 +84,7 @@ func (c Config) open(ctx context.Context, create bool, log *slog.Logger, access 
 // tlsConfig reads the certificate, or the authority that makes one for every host.
 func (c Config) tlsConfig() (*tls.Config, error) {
 	if c.TLS.CertificateFile != "" {
-		certificate, err := tls.LoadX509KeyPair(c.TLS.CertificateFile, c.TLS.KeyFile)
+		certificate, err := c.readCertificate()
 		if err != nil {
 			return nil, fmt.Errorf("the TLS certificate cannot be used: %w", err)
 		}
@@ -103,11 +105,27 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 	names := DomainNames(c.Domain, c.port())
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		host := httpd.FoldHost(hello.ServerName)
-		if !names.Serves(host) { // a health check by address
+		switch {
+		case names.IsVault(host): // one for all: anyone can make up names
+			host = "*." + names.VaultSuffix
+		case !names.Serves(host): // a health check by address
 			host = names.LoginHosts[0]
 		}
 		return authority.Leaf(host, time.Now())
 	}}, nil
+}
+
+// readCertificate reads the certificate and its key, which only its owner may read.
+func (c Config) readCertificate() (tls.Certificate, error) {
+	chain, err := os.ReadFile(c.TLS.CertificateFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := readPrivate(c.TLS.KeyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(chain, key)
 }
 
 // readPrivate reads a file that only its owner may read.
