@@ -44,6 +44,9 @@ func TestBadTokens(t *testing.T) {
 	d.want(gone.do("GET", "/certificates/web", ""), 200, "")
 	d.server.Remove(p)
 	d.want(gone.do("GET", "/certificates/web", ""), 401, "Unauthorized")
+	if !strings.Contains(d.server.AuditLog(), "PrincipalGone") {
+		t.Error("the token of a removed application left no line in the audit log")
+	}
 }
 
 // everything is what a bad request must not change.

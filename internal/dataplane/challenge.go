@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"coffer/internal/httpd"
 	"coffer/internal/token"
@@ -47,8 +46,7 @@ func (d *Door) tokenMessage(bad *token.Error) string {
 	case token.WrongAudience:
 		return fmt.Sprintf("AKV10022: Invalid audience. Expected %s, found: %s.", d.Resource, clip(bad.Found))
 	case token.UnknownIssuer, token.WrongTenant:
-		tenant := d.Authority[strings.LastIndex(d.Authority, "/")+1:]
-		return fmt.Sprintf("AKV10032: Invalid issuer. Expected one of https://sts.windows.net/%s/, found %s.", tenant, clip(bad.Found))
+		return fmt.Sprintf("AKV10032: Invalid issuer. Expected one of %s, found %s.", d.Issuer, clip(bad.Found))
 	case token.UnknownKey:
 		return "AKV10046: Unable to resolve the key used for signature validation."
 	case token.Expired:

@@ -33,6 +33,7 @@ type Config struct {
 	Suffix    string   // of the hosts: "vault.azure.net"
 	Audiences []string // that tokens may have
 	Authority string   // of the challenge: "https://login.microsoftonline.com/TENANT"
+	Issuer    string   // of the tokens that are accepted, claim iss
 	Resource  string   // of the challenge: "https://vault.azure.net"
 	Region    string   // shown in a header
 	Log       *slog.Logger

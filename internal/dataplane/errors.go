@@ -73,6 +73,7 @@ func (d *Door) ruleError(w http.ResponseWriter, r *http.Request, rule *vault.Err
 	switch {
 	case rule.Code == vault.CodePrincipalGone:
 		d.challenge(w, true)
+		d.Rejected(r.Context(), httpd.Origin(r), "PrincipalGone")
 		body.Code, body.Message = "Unauthorized", "AKV10048: "+rule.Message
 	case rule.Inner != "":
 		body.InnerError = &wire.InnerError{Code: rule.Inner}
