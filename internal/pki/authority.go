@@ -100,20 +100,35 @@ func (a *Authority) Certificate() *x509.Certificate { return a.certificate }
 
 // Leaf returns a certificate for the host, from memory if one was made before.
 func (a *Authority) Leaf(host string, now time.Time) (*tls.Certificate, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if leaf, ok := a.leaves[host]; ok && now.Add(leafRenewal).Before(leaf.Leaf.NotAfter) {
+	if leaf := a.known(host, now); leaf != nil {
 		return leaf, nil
 	}
 	leaf, err := a.sign(host, now)
 	if err != nil {
 		return nil, fmt.Errorf("pki: certifying %q: %w", host, err)
 	}
-	if len(a.leaves) >= maxLeaves {
-		clear(a.leaves)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if first, ok := a.leaves[host]; ok && now.Add(leafRenewal).Before(first.Leaf.NotAfter) {
+		return first, nil // made by somebody else meanwhile
+	}
+	for other := range a.leaves {
+		if len(a.leaves) < maxLeaves {
+			break
+		}
+		delete(a.leaves, other)
 	}
 	a.leaves[host] = leaf
 	return leaf, nil
+}
+
+func (a *Authority) known(host string, now time.Time) *tls.Certificate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if leaf, ok := a.leaves[host]; ok && now.Add(leafRenewal).Before(leaf.Leaf.NotAfter) {
+		return leaf
+	}
+	return nil
 }
 
 func (a *Authority) sign(host string, now time.Time) (*tls.Certificate, error) {

@@ -96,7 +96,7 @@ func New(c Config) *Proxy {
 	}
 	p.transport = &http.Transport{
 		Proxy:       func(r *http.Request) (*url.URL, error) { return c.Upstream(r.URL) },
-		DialContext: p.dial, MaxIdleConns: 16, IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 5 * time.Minute,
+		DialContext: p.dial, MaxIdleConns: 16, IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 5 * time.Minute, DisableCompression: true,
 	}
 	return p
 }
@@ -231,6 +231,12 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 		Rewrite: func(out *httputil.ProxyRequest) {
 			out.Out.Host = out.In.Host
 			out.Out.Header.Del("Proxy-Authorization")
+			out.Out.URL.RawQuery = out.In.URL.RawQuery // whatever it is, it is not ours to clean
+			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+				if values, ok := out.In.Header[name]; ok {
+					out.Out.Header[name] = values
+				}
+			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { badGateway(w, r.URL.Host, err) },
 	}
@@ -309,6 +315,9 @@ func (p *Proxy) reach(ctx context.Context, address string) (net.Conn, error) {
 	}
 	if upstream == nil {
 		return p.dial(ctx, "tcp", address)
+	}
+	if upstream.Scheme != "http" && upstream.Scheme != "https" {
+		return nil, fmt.Errorf("the proxy that was configured before is of the kind %s, and only http and https are supported: unset it or use another", upstream.Scheme)
 	}
 	host := upstream.Host
 	if upstream.Port() == "" {
