@@ -3,19 +3,23 @@
 // other queue, so nothing is forgotten when a process dies.
 //
 // A Runner looks at what is due, takes a lease on a row by moving its time ahead in an
-// Update that checks that it is still due, and calls the handler for the key. The
-// handler ends the job by removing or moving the row, in the transaction that makes
-// its result durable; that commit decides, the lease only keeps two nodes from doing
-// the same work at the same time. A handler that fails is called again later, with
-// growing pauses.
+// Update that finds it still due, and calls the handler for the key. The handler ends
+// the job by removing or moving the row, in the transaction that makes its result
+// durable. That commit decides; the lease only keeps two nodes from doing the same work
+// at the same time. A handler that fails is called again later, with growing pauses.
+//
+// So a handler may be called twice, by two nodes at once, too late, and up to a lease
+// too early; for a job that ended long ago, too. It opens the record, checks, and moves
+// or removes the row if there is nothing to do.
+//
+// Where to look: this file has the loop, lease.go how rows are taken, and attempt.go
+// what happens around a call of a handler.
 package jobs
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -23,15 +27,16 @@ import (
 )
 
 // A Handler does the job at key. When it returns nil it has removed or moved the due
-// row.
+// row. Its context ends with the lease.
 type Handler func(ctx context.Context, key store.Key) error
 
 // A Config wires a Runner.
 type Config struct {
 	Store store.Store
-	Now   func() time.Time
-	Lease time.Duration
+	Now   func() time.Time // the clock of due times
+	Lease time.Duration    // the most that one call of a handler takes
 	// Route finds the handler of a key; nil means that this version knows no such job.
+	// Its row is left alone, for a node that does. Route only looks at the key.
 	Route func(store.Key) Handler
 	Log   *slog.Logger
 	// Sole says that no other node has the store. Leases that are found at the start
@@ -40,28 +45,38 @@ type Config struct {
 }
 
 const (
-	batch        = 32               // rows taken at a time
-	workers      = 4                // handlers called at a time
-	pollInterval = 5 * time.Second  // for rows that another node made
+	workers      = 4               // handlers called at a time
+	pollInterval = 5 * time.Second // for rows that another node made
+	shortestWait = 10 * time.Millisecond
+	errorPause   = 1 * time.Second  // after the store could not be read or written
 	firstPause   = 1 * time.Second  // after a failure; doubled with each further one
 	longestPause = 10 * time.Minute // between two attempts
 )
 
 // A Runner does due work. It is safe for any number of goroutines.
 type Runner struct {
-	config Config
-	kick   chan struct{}
+	config   Config
+	kick     chan struct{}
+	slots    chan struct{} // a place is held by every handler under way
+	settling chan struct{} // a place is held by the Settle under way
+
+	inherit   sync.Mutex
+	inherited bool
 
 	mu       sync.Mutex
-	failures map[store.Key]int
+	attempts map[store.Key]attempt
 }
 
 // New returns a runner that does nothing until Run or Settle is called.
 func New(c Config) *Runner {
-	return &Runner{config: c, kick: make(chan struct{}, 1), failures: map[store.Key]int{}}
+	return &Runner{
+		config: c, kick: make(chan struct{}, 1), slots: make(chan struct{}, workers), settling: make(chan struct{}, 1),
+		attempts: map[store.Key]attempt{},
+	}
 }
 
-// Kick makes Run look at once. It does not wait.
+// Kick makes Run look at once. It does not wait. It is for those who add work or turn
+// the clock; without it, Run finds work that is due now within some seconds.
 func (r *Runner) Kick() {
 	select {
 	case r.kick <- struct{}{}:
@@ -71,23 +86,57 @@ func (r *Runner) Kick() {
 
 // Run does what becomes due until ctx ends, and returns when the handlers have.
 func (r *Runner) Run(ctx context.Context) {
-	if r.config.Sole {
-		if err := r.endLeases(ctx); err != nil && ctx.Err() == nil {
-			r.config.Log.Warn("the leases of an earlier process were not ended; they run out by themselves", "error", err)
-		}
-	}
-	for ctx.Err() == nil {
-		if n, err := r.round(ctx); err != nil && ctx.Err() == nil {
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	for acquire(ctx, r.slots, 1) == nil {
+		pause, err := r.look(ctx, &handlers)
+		if err != nil && ctx.Err() == nil {
 			r.config.Log.Warn("due work cannot be looked at; it is tried again", "error", err)
-		} else if n == batch {
-			continue
+			pause = errorPause
 		}
-		r.wait(ctx)
+		r.wait(ctx, pause)
 	}
 }
 
-func (r *Runner) wait(ctx context.Context) {
-	timer := time.NewTimer(r.pause(ctx))
+// look has the handlers of what is due called, as many as there are slots; one is held
+// by the caller. It returns how long to wait before the next look.
+func (r *Runner) look(ctx context.Context, handlers *sync.WaitGroup) (time.Duration, error) {
+	held := 1
+	for held < workers && tryAcquire(r.slots) {
+		held++
+	}
+	defer func() { release(r.slots, held) }()
+	if err := r.takeOver(ctx); err != nil {
+		return 0, err
+	}
+	keys, unknown, err := r.take(ctx, held)
+	if err != nil {
+		return 0, err
+	}
+	if unknown != nil {
+		r.config.Log.Warn("due work was left alone", "error", unknown)
+	}
+	held -= len(keys)
+	for _, key := range keys {
+		handlers.Go(func() { r.workInSlot(ctx, key) })
+	}
+	if held == 0 { // there may be more
+		return 0, nil
+	}
+	return r.pause(ctx)
+}
+
+func (r *Runner) workInSlot(ctx context.Context, key store.Key) {
+	defer r.Kick() // what the handler made or moved may be due
+	defer release(r.slots, 1)
+	_ = r.work(ctx, key) // is logged there
+}
+
+func (r *Runner) wait(ctx context.Context, pause time.Duration) {
+	if pause <= 0 {
+		return
+	}
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -97,142 +146,85 @@ func (r *Runner) wait(ctx context.Context) {
 }
 
 // pause is how long nothing will be due, as far as this node knows.
-func (r *Runner) pause(ctx context.Context) time.Duration {
+func (r *Runner) pause(ctx context.Context) (time.Duration, error) {
 	now := r.config.Now()
-	var next []store.Due
-	err := r.config.Store.View(ctx, func(tx store.Tx) (err error) {
-		next, err = tx.Due(now.Add(pollInterval), 1)
+	pause := pollInterval
+	err := r.config.Store.View(ctx, func(tx store.Tx) error {
+		rows, err := tx.Due(now.Add(pollInterval), 1+r.countUnknown(now))
+		for _, row := range rows {
+			if !r.isUnknown(row.Key, now) {
+				pause = max(row.At.Sub(now), shortestWait)
+				break
+			}
+		}
 		return err
 	})
-	if err != nil || len(next) == 0 {
-		return pollInterval
-	}
-	return min(max(next[0].At.Sub(now), 10*time.Millisecond), pollInterval)
+	return pause, err
 }
 
-// Settle does everything that is due now and returns when nothing is left. A job that
-// fails is not tried again here; its error is returned.
+// Settle does everything that is due now, one job after the other in the order of their
+// times, waits for what Run has begun, and returns when nothing is left. What fails is
+// tried again later, not here; Settle goes on with the rest and returns all errors.
 func (r *Runner) Settle(ctx context.Context) error {
+	if err := acquire(ctx, r.settling, 1); err != nil {
+		return err
+	}
+	defer release(r.settling, 1)
+	var all []error
 	for {
-		rows, err := r.due(ctx, r.config.Now())
-		if err != nil || len(rows) == 0 {
-			return err
-		}
-		for _, row := range rows {
-			if err := r.work(ctx, row); err != nil {
-				return err
-			}
+		more, err := r.settleOne(ctx)
+		all = append(all, err)
+		if !more || ctx.Err() != nil {
+			return errors.Join(all...)
 		}
 	}
 }
 
-// endLeases makes everything due that an earlier process may have leased.
-func (r *Runner) endLeases(ctx context.Context) error {
-	now := r.config.Now()
-	return r.config.Store.Update(ctx, func(tx store.Tx) error {
-		rows, err := tx.Due(now.Add(r.config.Lease), 10_000)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if err := tx.SetDue(row.Key, now); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// settleOne does the earliest due job while no other is under way here, and reports
+// whether there may be more.
+func (r *Runner) settleOne(ctx context.Context) (more bool, err error) {
+	if err := acquire(ctx, r.slots, workers); err != nil {
+		return false, err
+	}
+	defer release(r.slots, workers)
+	if err := r.takeOver(ctx); err != nil {
+		return false, err
+	}
+	keys, unknown, err := r.take(ctx, 1)
+	if err != nil || len(keys) == 0 {
+		return false, errors.Join(unknown, err)
+	}
+	return true, errors.Join(unknown, r.work(ctx, keys[0]))
 }
 
-func (r *Runner) due(ctx context.Context, now time.Time) (rows []store.Due, err error) {
-	err = r.config.Store.View(ctx, func(tx store.Tx) error {
-		rows, err = tx.Due(now, batch)
-		return err
-	})
-	return rows, err
-}
-
-// round does one batch of what is due, and returns how much that was.
-func (r *Runner) round(ctx context.Context) (int, error) {
-	rows, err := r.due(ctx, r.config.Now())
-	if err != nil {
-		return 0, err
-	}
-	slots := make(chan struct{}, workers)
-	var group sync.WaitGroup
-	for _, row := range rows {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			if err := r.work(ctx, row); err != nil {
-				r.config.Log.Warn("a job failed; it is tried again", "key", string(row.Key), "error", err)
-			}
-		})
-	}
-	group.Wait()
-	return len(rows), nil
-}
-
-// errTaken means that another node was faster.
-var errTaken = errors.New("jobs: taken")
-
-// work leases the row and calls its handler.
-func (r *Runner) work(ctx context.Context, row store.Due) error {
-	now := r.config.Now()
-	err := r.config.Store.Update(ctx, func(tx store.Tx) error {
-		if still, err := stillDue(tx, row); err != nil || !still {
-			return errors.Join(err, errTaken)
+// acquire takes n places, or none.
+func acquire(ctx context.Context, places chan struct{}, n int) error {
+	for i := range n {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			release(places, i)
+			return ctx.Err()
 		}
-		return tx.SetDue(row.Key, now.Add(r.config.Lease))
-	})
-	if errors.Is(err, errTaken) {
-		return nil
 	}
-	if err != nil {
+	if err := ctx.Err(); err != nil { // select chooses at random
+		release(places, n)
 		return err
 	}
-	if err := r.call(ctx, row.Key); err != nil {
-		return errors.Join(err, r.postpone(ctx, row.Key, now))
-	}
-	r.mu.Lock()
-	delete(r.failures, row.Key)
-	r.mu.Unlock()
 	return nil
 }
 
-// stillDue looks whether the row is where it was.
-func stillDue(tx store.Tx, row store.Due) (bool, error) {
-	rows, err := tx.Due(row.At, 10_000)
-	for _, at := range rows {
-		if at == row {
-			return true, err
-		}
+func tryAcquire(places chan struct{}) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	default:
+		return false
 	}
-	return false, err
 }
 
-// call calls the handler; a panic in it is an error.
-func (r *Runner) call(ctx context.Context, key store.Key) (err error) {
-	handler := r.config.Route(key)
-	if handler == nil {
-		return fmt.Errorf("jobs: this version of Coffer has no job for %q", key)
+func release(places chan struct{}, n int) {
+	for range n {
+		<-places
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.config.Lease)
-	defer cancel()
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("jobs: the handler panicked: %v\n%s", cause, debug.Stack())
-		}
-	}()
-	return handler(ctx, key)
-}
-
-// postpone moves the row of a job that failed.
-func (r *Runner) postpone(ctx context.Context, key store.Key, now time.Time) error {
-	r.mu.Lock()
-	r.failures[key]++
-	pause := min(firstPause<<min(r.failures[key]-1, 20), longestPause)
-	r.mu.Unlock()
-	return r.config.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
-		return tx.SetDue(key, now.Add(pause))
-	})
 }
