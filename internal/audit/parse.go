@@ -30,19 +30,26 @@ func parse(text []byte) (parsed, error) {
 		return parsed{}, fmt.Errorf("not a line of an audit log: %w", err)
 	}
 	c := whole.Chain
-	mac, err := hex.DecodeString(c.MAC)
+	mac, ok := decodeMAC(c.MAC)
 	at := bytes.LastIndex(text, []byte(macMark))
-	if err != nil || len(mac) != macSize || at < 0 || string(text[at+len(macMark):]) != c.MAC+`"}}` {
+	if !ok || at < 0 || string(text[at+len(macMark):]) != c.MAC+`"}}` {
 		return parsed{}, errors.New("not a line of an audit log: it has no MAC at its end")
 	}
 	p := parsed{Head: Head{Node: c.Node, Sequence: c.Sequence, MAC: mac}, torn: c.Torn, signed: text[:at]}
 	if c.Previous == "" {
 		return p, nil
 	}
-	if p.previous, err = hex.DecodeString(c.Previous); err != nil || len(p.previous) != macSize {
+	if p.previous, ok = decodeMAC(c.Previous); !ok {
 		return parsed{}, errors.New("not a line of an audit log: the MAC that it follows is none")
 	}
 	return p, nil
+}
+
+// decodeMAC takes a MAC only as it is written, in lower case, so that no byte of a line
+// can be another.
+func decodeMAC(text string) ([]byte, bool) {
+	mac, err := hex.DecodeString(text)
+	return mac, err == nil && len(mac) == macSize && hex.EncodeToString(mac) == text
 }
 
 // follows reports whether the line was signed behind the MAC previous.

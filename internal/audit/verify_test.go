@@ -128,6 +128,8 @@ func FuzzVerify(f *testing.F) {
 	f.Add(bytes.Replace(text, []byte("CertificateGet"), []byte("CertificatePut"), 1))
 	f.Add(text[bytes.LastIndex(text, []byte(`{"time":"2026-01-05T12:00:00.0012345Z","resourceId":"","operationName":"AuditLogOpened"`)):])
 	f.Add([]byte(`{"chain":{"node":"n1","sequence":1,"mac":"` + strings.Repeat("0", 64) + `"}}` + "\n"))
+	mac := bytes.LastIndex(text, []byte(`"mac":"`))
+	f.Add(append(bytes.Clone(text[:mac]), bytes.Replace(bytes.ToUpper(text[mac:]), []byte("MAC"), []byte("mac"), 1)...))
 	f.Add([]byte("\n\n"))
 	f.Add([]byte(`{"chain":{"torn":null,"previous":"zz","mac":""}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -183,13 +183,18 @@ func (g *Gate) saveHead() error {
 	return err
 }
 
+// halt ends keep.
+func (g *Gate) halt() {
+	g.halting.Do(func() { close(g.stop) })
+	g.idle.Wait()
+}
+
 // Close stores the head and closes the log. Requests that come afterwards get ErrAudit.
 // A second Close returns nil.
 func (g *Gate) Close() error {
 	var err error
 	g.closing.Do(func() {
-		close(g.stop)
-		g.idle.Wait()
+		g.halt()
 		g.count()
 		err = errors.Join(g.saveHead(), g.log.Close())
 	})

@@ -107,6 +107,7 @@ type Gate struct {
 	keeping sync.Mutex
 	saved   uint64 // sequence of the head in the store
 	closing sync.Once
+	halting sync.Once
 	stop    chan struct{}
 	idle    sync.WaitGroup
 }
