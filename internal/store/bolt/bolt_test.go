@@ -213,18 +213,20 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 func TestTornMetaIsSurvived(t *testing.T) {
 	whole := wholeFile(t)
 	for page := range 2 {
-		torn := append([]byte(nil), whole...)
-		clear(torn[page*os.Getpagesize()+20 : page*os.Getpagesize()+200])
-		path := filepath.Join(t.TempDir(), "store")
-		if err := os.WriteFile(path, torn, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s := open(t, path, bolt.Options{})
-		if !exists(t, s, "0") || !exists(t, s, "1") {
-			t.Error("a record is gone")
-		}
-		if err := put(s, "new", nil); err != nil {
-			t.Error(err)
+		for at := 16; at < 80; at += 4 {
+			torn := append([]byte(nil), whole...)
+			torn[page*os.Getpagesize()+at] ^= 0xff
+			path := filepath.Join(t.TempDir(), "store")
+			if err := os.WriteFile(path, torn, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := open(t, path, bolt.Options{})
+			if !exists(t, s, "0") || !exists(t, s, "1") {
+				t.Fatal("a record is gone")
+			}
+			if err := errors.Join(put(s, "new", nil), s.Close()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

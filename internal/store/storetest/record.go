@@ -18,8 +18,18 @@ func testPutGetDelete(t *testing.T, o Opener) {
 	if rec := get(t, s, "a"); string(rec.Body) != "1" || !rec.Exists() {
 		t.Errorf("%v", rec)
 	}
-	if rec := get(t, s, "empty"); !rec.Exists() || len(rec.Body) != 0 {
+	if rec := get(t, s, "empty"); !rec.Exists() || rec.Body == nil || len(rec.Body) != 0 {
 		t.Errorf("an empty body: %v", rec)
+	}
+	update(t, s, func(tx store.Tx) error {
+		err := tx.Put("nil", 0, nil)
+		if rec, err := tx.Get("nil"); err != nil || !rec.Exists() || rec.Body == nil {
+			t.Errorf("a nil body inside: %v, %v", rec, err)
+		}
+		return err
+	})
+	if rec := get(t, s, "nil"); !rec.Exists() || rec.Body == nil {
+		t.Errorf("a nil body: %v", rec)
 	}
 	rec := get(t, s, "a")
 	update(t, s, func(tx store.Tx) error { return tx.Delete("a", rec.Revision) })
