@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 )
 
 // ErrKey means that a key is of no kind that is known here, or is not well-formed.
@@ -45,7 +46,9 @@ func FromPublic(public crypto.PublicKey) (Key, error) {
 	return Key{}, fmt.Errorf("%w: %T", ErrKey, public)
 }
 
-// Public is the inverse of FromPublic.
+// Public is the inverse of FromPublic. It takes one spelling of each key: padding, line
+// breaks, leading zeros, short coordinates, points off the curve and members of the
+// other kind of key are refused. The error is ErrKey.
 func (k Key) Public() (crypto.PublicKey, error) {
 	switch k.Kty {
 	case "RSA":
@@ -56,34 +59,90 @@ func (k Key) Public() (crypto.PublicKey, error) {
 	return nil, fmt.Errorf("%w: kty %.20q", ErrKey, k.Kty)
 }
 
+// The bounds of a modulus, in bits. The upper one keeps a foreign key from costing
+// seconds at each verification.
+const (
+	minModulus = 2048
+	maxModulus = 8192
+)
+
 func (k Key) rsa() (crypto.PublicKey, error) {
-	n, err := decode(k.N)
-	e, err2 := decode(k.E)
-	if err != nil || err2 != nil || len(n) == 0 || len(e) == 0 || len(e) > 4 || n[0] == 0 || e[0] == 0 {
-		return nil, fmt.Errorf("%w: n or e", ErrKey)
+	if k.Crv != "" || k.X != "" || k.Y != "" {
+		return nil, fmt.Errorf("%w: an RSA key has no crv, x and y", ErrKey)
 	}
-	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}, nil
+	n, err := number("n", k.N, maxModulus/8)
+	if err != nil {
+		return nil, err
+	}
+	e, err := number("e", k.E, 4)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case n.BitLen() < minModulus || n.BitLen() > maxModulus || n.Bit(0) == 0:
+		return nil, fmt.Errorf("%w: n is an odd number of %d to %d bits", ErrKey, minModulus, maxModulus)
+	case e.BitLen() > 31 || e.Bit(0) == 0 || e.Int64() < 3:
+		return nil, fmt.Errorf("%w: e is an odd number from 3 to 2^31-1", ErrKey)
+	}
+	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
 }
 
 func (k Key) ec() (crypto.PublicKey, error) {
+	if k.N != "" || k.E != "" {
+		return nil, fmt.Errorf("%w: an EC key has no n and e", ErrKey)
+	}
 	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
-		if curve.Params().Name != k.Crv {
-			continue
+		if curve.Params().Name == k.Crv {
+			return k.point(curve)
 		}
-		x, err := decode(k.X)
-		y, err2 := decode(k.Y)
-		if size := (curve.Params().BitSize + 7) / 8; err != nil || err2 != nil || len(x) != size || len(y) != size {
-			return nil, fmt.Errorf("%w: x or y", ErrKey)
-		}
-		public, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrKey, err)
-		}
-		return public, nil
 	}
 	return nil, fmt.Errorf("%w: crv %.20q", ErrKey, k.Crv)
 }
 
+func (k Key) point(curve elliptic.Curve) (crypto.PublicKey, error) {
+	size := (curve.Params().BitSize + 7) / 8
+	point := []byte{4} // uncompressed
+	for _, member := range []struct{ name, text string }{{"x", k.X}, {"y", k.Y}} {
+		octets, err := decode(member.name, member.text, size)
+		if err != nil {
+			return nil, err
+		}
+		if len(octets) != size { // RFC 7518 §6.2.1.2: the full length, with its zeros
+			return nil, fmt.Errorf("%w: %s has %d octets on this curve", ErrKey, member.name, size)
+		}
+		point = append(point, octets...)
+	}
+	public, err := ecdsa.ParseUncompressedPublicKey(curve, point)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	return public, nil
+}
+
+// number reads a Base64urlUInt, which has no leading zeros (RFC 7518 §2), of at most
+// so many octets.
+func number(member, text string, most int) (*big.Int, error) {
+	octets, err := decode(member, text, most)
+	if err != nil {
+		return nil, err
+	}
+	if len(octets) == 0 || octets[0] == 0 {
+		return nil, fmt.Errorf("%w: %s is a number without leading zeros", ErrKey, member)
+	}
+	return new(big.Int).SetBytes(octets), nil
+}
+
 func encode(octets []byte) string { return base64.RawURLEncoding.EncodeToString(octets) }
 
-func decode(text string) ([]byte, error) { return base64.RawURLEncoding.Strict().DecodeString(text) }
+// decode reads base64url in its one canonical form. Line breaks are refused here, since
+// the library passes over them even when it is strict.
+func decode(member, text string, most int) ([]byte, error) {
+	if len(text) > base64.RawURLEncoding.EncodedLen(most) {
+		return nil, fmt.Errorf("%w: %s is too long", ErrKey, member)
+	}
+	octets, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || strings.ContainsAny(text, "\r\n") {
+		return nil, fmt.Errorf("%w: %s is not base64url without padding", ErrKey, member)
+	}
+	return octets, nil
+}
