@@ -48,6 +48,7 @@ var (
 const (
 	PurposeRecord    = "record"
 	PurposeSkipToken = "skip-token"
+	PurposeBackup    = "backup" // of blobs that leave the store; they have a keyset of their own
 )
 
 // A Place is where a sealed thing belongs.
@@ -67,6 +68,7 @@ type Place struct {
 type Keyring struct {
 	installation string
 	records      tink.AEAD
+	blobs        tink.AEAD // nil until CreateBlobs or OpenBlobs
 }
 
 // A Grant is the proof that something was decided. Only a Granter makes one; the zero
@@ -94,16 +96,19 @@ func (*Granter) Read(kinds ...string) Grant { return Grant{rights: reads, kinds:
 func (*Granter) Write(kinds ...string) Grant { return Grant{rights: writes, kinds: kinds} }
 
 // allows reports whether the grant is good for a right at a place. A reader seals
-// nothing but skip tokens, which are part of its answer.
+// nothing but skip tokens and backups, which are its answer or part of it.
 func (g Grant) allows(want rights, p Place) bool {
-	if p.Purpose == PurposeSkipToken {
+	if p.Purpose == PurposeSkipToken || p.Purpose == PurposeBackup {
 		want = reads
 	}
 	return g.rights >= want && (len(g.kinds) == 0 || slices.Contains(g.kinds, p.Kind))
 }
 
-// keysetPurpose is the associated data of the wrapped keyset, before the installation.
-const keysetPurpose = "coffer keyset records 1"
+// The associated data of a wrapped keyset, before the installation.
+const (
+	recordKeys = "coffer keyset records 1"
+	blobKeys   = "coffer keyset blobs 1"
+)
 
 // wrappedVersion begins a wrapped keyset.
 const wrappedVersion = 1
@@ -111,68 +116,104 @@ const wrappedVersion = 1
 // Create makes the data keys of a new installation. The caller keeps wrapped, which
 // is of no use without the root key.
 func Create(root RootKey, installation string) (*Keyring, *Granter, []byte, error) {
-	manager := keyset.NewManager()
-	parameters, err := xaesgcm.NewParameters(xaesgcm.VariantTink, saltSize)
+	records, wrapped, err := newKeys(root, recordKeys, installation)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	id, err := manager.AddNewKeyFromParameters(parameters)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if err := manager.SetPrimary(id); err != nil {
-		return nil, nil, nil, err
-	}
-	handle, err := manager.Handle()
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	wrapped, err := wrap(root, installation, handle)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	ring, err := newKeyring(handle, installation)
-	return ring, &Granter{}, wrapped, err
+	return &Keyring{installation: installation, records: records}, &Granter{}, wrapped, nil
 }
 
 // Open unwraps the data keys that Create made. The error is ErrRootKey when the root
 // key or the installation is another one.
 func Open(root RootKey, installation string, wrapped []byte) (*Keyring, *Granter, error) {
-	if len(wrapped) == 0 || wrapped[0] != wrappedVersion {
-		return nil, nil, ErrLayout
+	records, err := openKeys(root, recordKeys, installation, wrapped)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Keyring{installation: installation, records: records}, &Granter{}, nil
+}
+
+// CreateBlobs makes the data keys of what leaves the store. They are apart from those
+// of records, so that rotating these never makes a blob unreadable. It is called before
+// the keyring is used; the caller keeps wrapped.
+func (r *Keyring) CreateBlobs(root RootKey) (wrapped []byte, err error) {
+	r.blobs, wrapped, err = newKeys(root, blobKeys, r.installation)
+	return wrapped, err
+}
+
+// OpenBlobs unwraps the data keys that CreateBlobs made. It is called before the keyring
+// is used.
+func (r *Keyring) OpenBlobs(root RootKey, wrapped []byte) (err error) {
+	r.blobs, err = openKeys(root, blobKeys, r.installation, wrapped)
+	return err
+}
+
+func newKeys(root RootKey, purpose, installation string) (tink.AEAD, []byte, error) {
+	manager := keyset.NewManager()
+	parameters, err := xaesgcm.NewParameters(xaesgcm.VariantTink, saltSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := manager.AddNewKeyFromParameters(parameters)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := manager.SetPrimary(id); err != nil {
+		return nil, nil, err
+	}
+	handle, err := manager.Handle()
+	if err != nil {
+		return nil, nil, err
 	}
 	wrapper, err := root.aead()
 	if err != nil {
 		return nil, nil, err
 	}
-	handle, err := keyset.ReadWithAssociatedData(keyset.NewBinaryReader(bytes.NewReader(wrapped[1:])), wrapper, keysetData(installation))
-	if err != nil {
-		return nil, nil, ErrRootKey // Tink's text would add nothing but "decryption failed"
+	wrapped := bytes.NewBuffer([]byte{wrappedVersion})
+	if err := handle.WriteWithAssociatedData(keyset.NewBinaryWriter(wrapped), wrapper, keysetData(purpose, installation)); err != nil {
+		return nil, nil, err
 	}
-	ring, err := newKeyring(handle, installation)
-	return ring, &Granter{}, err
+	keys, err := dataKeys(handle)
+	return keys, wrapped.Bytes(), err
 }
 
-func wrap(root RootKey, installation string, handle *keyset.Handle) ([]byte, error) {
+func openKeys(root RootKey, purpose, installation string, wrapped []byte) (tink.AEAD, error) {
+	if len(wrapped) == 0 || wrapped[0] != wrappedVersion {
+		return nil, ErrLayout
+	}
 	wrapper, err := root.aead()
 	if err != nil {
 		return nil, err
 	}
-	out := bytes.NewBuffer([]byte{wrappedVersion})
-	err = handle.WriteWithAssociatedData(keyset.NewBinaryWriter(out), wrapper, keysetData(installation))
-	return out.Bytes(), err
+	handle, err := keyset.ReadWithAssociatedData(keyset.NewBinaryReader(bytes.NewReader(wrapped[1:])), wrapper, keysetData(purpose, installation))
+	if err != nil {
+		return nil, ErrRootKey // Tink's text would add nothing but "decryption failed"
+	}
+	return dataKeys(handle)
 }
 
-func keysetData(installation string) []byte {
-	return appendField(appendField(nil, keysetPurpose), installation)
+func keysetData(purpose, installation string) []byte {
+	return appendField(appendField(nil, purpose), installation)
 }
 
-func newKeyring(handle *keyset.Handle, installation string) (*Keyring, error) {
-	records, err := aead.New(handle)
+func dataKeys(handle *keyset.Handle) (tink.AEAD, error) {
+	keys, err := aead.New(handle)
 	if err != nil {
 		return nil, fmt.Errorf("seal: the data keys cannot be used: %w", err)
 	}
-	return &Keyring{installation: installation, records: records}, nil
+	return keys, nil
+}
+
+// keys are those of a purpose.
+func (r *Keyring) keys(purpose string) (tink.AEAD, error) {
+	keys := r.records
+	if purpose == PurposeBackup {
+		keys = r.blobs
+	}
+	if keys == nil {
+		return nil, fmt.Errorf("seal: there are no keys for the purpose %q", purpose)
+	}
+	return keys, nil
 }
 
 // A box is its layout (1 byte), the format and the object id of its place, and the
@@ -187,7 +228,11 @@ func (r *Keyring) Seal(g Grant, p Place, plain []byte) ([]byte, error) {
 	if !g.allows(writes, p) {
 		return nil, ErrNoGrant
 	}
-	sealed, err := r.records.Encrypt(plain, r.data(p))
+	keys, err := r.keys(p.Purpose)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := keys.Encrypt(plain, r.data(p))
 	if err != nil {
 		return nil, fmt.Errorf("seal: sealing a record: %w", err)
 	}
@@ -219,8 +264,12 @@ func (r *Keyring) Open(g Grant, p Place, box []byte) ([]byte, Place, error) {
 	if !ok || p.Object != "" && p.Object != object {
 		return nil, p, ErrSealed
 	}
+	keys, err := r.keys(p.Purpose)
+	if err != nil {
+		return nil, p, err
+	}
 	p.Object, p.Format = object, int(format)
-	plain, err := r.records.Decrypt(sealed, r.data(p))
+	plain, err := keys.Decrypt(sealed, r.data(p))
 	if err != nil {
 		return nil, p, ErrSealed
 	}

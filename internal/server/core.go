@@ -85,7 +85,8 @@ const writeFormat = 1
 type installation struct {
 	ID     string `json:"id"`
 	Format int    `json:"format"` // of everything in the store
-	Keyset []byte `json:"keyset"`
+	Keyset []byte `json:"keyset"` // of records
+	Blobs  []byte `json:"blobs"`  // of what leaves the store, such as backups
 }
 
 // ErrNoInstallation means that a store is empty.
@@ -151,16 +152,32 @@ func (c *Core) unlock(ctx context.Context) (*seal.Keyring, *seal.Granter, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	if recs[0].Exists() {
-		var found installation
-		if err := json.Unmarshal(recs[0].Body, &found); err != nil {
-			return nil, nil, fmt.Errorf("the store's installation record cannot be read: %w", err)
-		}
-		if found.Format > writeFormat {
-			return nil, nil, fmt.Errorf("the store has format %d, and this version of Coffer reads up to %d: use a newer version", found.Format, writeFormat)
-		}
-		return seal.Open(c.Options.Root, found.ID, found.Keyset)
+	if !recs[0].Exists() {
+		return c.install(ctx)
 	}
+	var found installation
+	if err := json.Unmarshal(recs[0].Body, &found); err != nil {
+		return nil, nil, fmt.Errorf("the store's installation record cannot be read: %w", err)
+	}
+	if found.Format > writeFormat {
+		return nil, nil, fmt.Errorf("the store has format %d, and this version of Coffer reads up to %d: use a newer version", found.Format, writeFormat)
+	}
+	keyring, granter, err := seal.Open(c.Options.Root, found.ID, found.Keyset)
+	if err != nil {
+		return nil, nil, err
+	}
+	if found.Blobs != nil {
+		return keyring, granter, keyring.OpenBlobs(c.Options.Root, found.Blobs)
+	}
+	// An installation of the first version, which had no backups.
+	if found.Blobs, err = keyring.CreateBlobs(c.Options.Root); err != nil {
+		return nil, nil, err
+	}
+	return keyring, granter, c.putInstallation(ctx, found, recs[0].Revision)
+}
+
+// install makes a new installation.
+func (c *Core) install(ctx context.Context) (*seal.Keyring, *seal.Granter, error) {
 	if !c.Options.Create {
 		return nil, nil, ErrNoInstallation
 	}
@@ -170,11 +187,18 @@ func (c *Core) unlock(ctx context.Context) (*seal.Keyring, *seal.Granter, error)
 		return nil, nil, err
 	}
 	made.Keyset = wrapped
-	body, err := json.Marshal(made)
-	if err != nil {
+	if made.Blobs, err = keyring.CreateBlobs(c.Options.Root); err != nil {
 		return nil, nil, err
 	}
-	return keyring, granter, c.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(installationKey, 0, body) })
+	return keyring, granter, c.putInstallation(ctx, made, 0)
+}
+
+func (c *Core) putInstallation(ctx context.Context, i installation, was store.Revision) error {
+	body, err := json.Marshal(i)
+	if err != nil {
+		return err
+	}
+	return c.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(installationKey, was, body) })
 }
 
 // principals lets the vaults look up a principal without knowing the tenant.
