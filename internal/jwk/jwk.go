@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 )
 
 // ErrKey means that a key is of no kind that is known here, or is not well-formed.
@@ -30,20 +32,46 @@ type Key struct {
 	Y   string   `json:"y,omitempty"`
 }
 
-// FromPublic returns the key of an *rsa.PublicKey or an *ecdsa.PublicKey.
+// p256k is the curve that JWK calls secp256k1 (RFC 8812 §3.1) and the service P-256K,
+// which is what is written here.
+const p256k = "P-256K"
+
+// FromPublic returns the key of an *rsa.PublicKey or an *ecdsa.PublicKey. One on
+// secp256k1 has the curve that github.com/decred/dcrd/dcrec/secp256k1/v4 calls S256.
 func FromPublic(public crypto.PublicKey) (Key, error) {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
 		return Key{Kty: "RSA", N: encode(k.N.Bytes()), E: encode(big.NewInt(int64(k.E)).Bytes())}, nil
 	case *ecdsa.PublicKey:
-		point, err := k.Bytes() // 4, X, Y
+		name, point, err := pointOf(k)
 		if err != nil {
 			return Key{}, fmt.Errorf("%w: %w", ErrKey, err)
 		}
 		half := (len(point) - 1) / 2
-		return Key{Kty: "EC", Crv: k.Params().Name, X: encode(point[1 : 1+half]), Y: encode(point[1+half:])}, nil
+		return Key{Kty: "EC", Crv: name, X: encode(point[1 : 1+half]), Y: encode(point[1+half:])}, nil
 	}
 	return Key{}, fmt.Errorf("%w: %T", ErrKey, public)
+}
+
+// pointOf returns the name of the curve, and the point as 4, X, Y.
+func pointOf(k *ecdsa.PublicKey) (name string, point []byte, err error) {
+	if k.Curve != foreignCurve() {
+		point, err = k.Bytes()
+		return k.Params().Name, point, err
+	}
+	x, y := k.X, k.Y //lint:ignore SA1019 Bytes does not take a foreign curve
+	if x == nil || y == nil || x.Sign() < 0 || y.Sign() < 0 || x.BitLen() > 256 || y.BitLen() > 256 {
+		return "", nil, errors.New("the point is not on the curve")
+	}
+	point = append([]byte{4}, make([]byte, 64)...)
+	x.FillBytes(point[1:33])
+	y.FillBytes(point[33:])
+	_, err = secp256k1.ParsePubKey(point)
+	return p256k, point, err
+}
+
+func foreignCurve() elliptic.Curve {
+	return secp256k1.S256() //lint:ignore SA1019 crypto/ecdsa holds a foreign curve in no other way
 }
 
 // Public is the inverse of FromPublic. It takes one spelling of each key: padding, line
@@ -96,6 +124,9 @@ func (k Key) ec() (crypto.PublicKey, error) {
 			return k.point(curve)
 		}
 	}
+	if k.Crv == p256k {
+		return k.point(foreignCurve())
+	}
 	return nil, fmt.Errorf("%w: crv %.20q", ErrKey, k.Crv)
 }
 
@@ -111,6 +142,13 @@ func (k Key) point(curve elliptic.Curve) (crypto.PublicKey, error) {
 			return nil, fmt.Errorf("%w: %s has %d octets on this curve", ErrKey, member.name, size)
 		}
 		point = append(point, octets...)
+	}
+	if curve == foreignCurve() {
+		public, err := secp256k1.ParsePubKey(point)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrKey, err)
+		}
+		return public.ToECDSA(), nil
 	}
 	public, err := ecdsa.ParseUncompressedPublicKey(curve, point)
 	if err != nil {

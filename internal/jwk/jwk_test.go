@@ -7,9 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/go-jose/go-jose/v4"
 
 	"coffer/internal/jwk"
@@ -29,7 +31,11 @@ func publics(t testing.TB) []crypto.PublicKey {
 		}
 		out = append(out, &k.PublicKey)
 	}
-	return out
+	foreign, err := secp256k1.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(out, foreign.PubKey().ToECDSA())
 }
 
 type equal interface{ Equal(crypto.PublicKey) bool }
@@ -52,7 +58,11 @@ func check(t *testing.T, public crypto.PublicKey) {
 	}
 	text, _ := json.Marshal(k)
 	var other jose.JSONWebKey
-	if err := json.Unmarshal(text, &other); err != nil || !other.Key.(equal).Equal(public) {
+	if k.Crv == "P-256K" { // which the other package does not know
+		if len(k.X) != 43 || len(k.Y) != 43 {
+			t.Errorf("short coordinates: %s", text)
+		}
+	} else if err := json.Unmarshal(text, &other); err != nil || !other.Key.(equal).Equal(public) {
 		t.Errorf("another reader: %v: %s", err, text)
 	}
 	back, err := k.Public()
@@ -68,10 +78,34 @@ func check(t *testing.T, public crypto.PublicKey) {
 
 func TestBadKeys(t *testing.T) {
 	for _, k := range []jwk.Key{{}, {Kty: "oct"}, {Kty: "RSA"}, {Kty: "RSA", N: "AQAB", E: "AAEAAQ"}, {Kty: "EC", Crv: "P-256", X: "AA", Y: "AA"},
-		{Kty: "EC", Crv: "P-256", X: strings.Repeat("A", 43), Y: strings.Repeat("A", 43)}, {Kty: "EC", Crv: "P-224"}} {
+		{Kty: "EC", Crv: "P-256", X: strings.Repeat("A", 43), Y: strings.Repeat("A", 43)}, {Kty: "EC", Crv: "P-224"}, {Kty: "EC", Crv: "secp256k1"},
+		{Kty: "EC", Crv: "P-256K", X: "AA", Y: "AA"}, {Kty: "EC", Crv: "P-256K", X: strings.Repeat("A", 43), Y: strings.Repeat("A", 43)}, {Kty: "EC", Crv: "P-256K", X: strings.Repeat("_", 42) + "8", Y: strings.Repeat("A", 43)}} {
 		if _, err := k.Public(); err == nil {
 			t.Errorf("%+v was accepted", k)
 		}
+	}
+}
+
+// A point with another curve than it is on, or without one, is not written.
+func TestForeignPoint(t *testing.T) {
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := secp256k1.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := *foreign.PubKey().ToECDSA()
+	moved.X = p256.X //lint:ignore SA1019 there is no other way to a wrong point
+	for name, public := range map[string]*ecdsa.PublicKey{"off the curve": &moved, "no point": {Curve: moved.Curve}} {
+		if k, err := jwk.FromPublic(public); !errors.Is(err, jwk.ErrKey) {
+			t.Errorf("%s: %+v, %v", name, k, err)
+		}
+	}
+	k, err := jwk.FromPublic(foreign.PubKey().ToECDSA())
+	if err != nil || k.Kty != "EC" || k.Crv != "P-256K" {
+		t.Errorf("%+v, %v", k, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package pki
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
@@ -45,7 +44,7 @@ func SelfSign(t Template, key crypto.Signer, v Validity, serial Serial) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	spki, err := publicKeyInfo(key.Public())
+	spki, err := MarshalPublicKey(key.Public())
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +113,7 @@ func addTime(b *cryptobyte.Builder, t time.Time) {
 
 // proveCertificate reads a new certificate back before anyone relies on it.
 func proveCertificate(der []byte) error {
-	c, err := x509.ParseCertificate(der)
+	c, err := ParseCertificate(der)
 	if err != nil {
 		return fmt.Errorf("pki: the new certificate cannot be read: %w", err)
 	}
@@ -127,24 +126,31 @@ func proveCertificate(der []byte) error {
 // ErrChain means that a chain cannot be exported as it is.
 var ErrChain = errors.New("pki: not a chain of certificates for the key")
 
-// checkChain refuses a chain that is empty or whose leaf has another key.
-func checkChain(key crypto.Signer, chain [][]byte) error {
+// checkChain finds the certificate of the key in the chain, which may stand anywhere;
+// without a key it is the first. A chain that is empty, or has no such certificate, or
+// one that cannot be read, is refused.
+func checkChain(key crypto.Signer, chain [][]byte) (leaf int, err error) {
 	if len(chain) == 0 {
-		return fmt.Errorf("%w: it is empty", ErrChain)
+		return 0, fmt.Errorf("%w: it is empty", ErrChain)
 	}
-	leaf, err := x509.ParseCertificate(chain[0])
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrChain, err)
+	certificates := make([]*x509.Certificate, len(chain))
+	for i, der := range chain {
+		if certificates[i], err = ParseCertificate(der); err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrChain, err)
+		}
 	}
 	if key == nil {
-		return nil
+		return 0, nil
 	}
-	spki, err := publicKeyInfo(key.Public())
-	if err != nil {
-		return err
+	leaf = slices.IndexFunc(certificates, func(c *x509.Certificate) bool { return certifies(c, key) })
+	if leaf < 0 {
+		return 0, fmt.Errorf("%w: its leaf has another key", ErrChain)
 	}
-	if !bytes.Equal(spki, leaf.RawSubjectPublicKeyInfo) {
-		return fmt.Errorf("%w: its leaf has another key", ErrChain)
-	}
-	return nil
+	return leaf, nil
+}
+
+// certifies tells whether the certificate has the public key of the key.
+func certifies(c *x509.Certificate, key crypto.Signer) bool {
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(c.PublicKey)
 }

@@ -8,10 +8,10 @@ import (
 )
 
 // EncodePEM returns the exported form application/x-pem-file (recorded): the private
-// key as PKCS#8 unless key is nil, then the certificates in the order given, leaf
-// first; lines of 64 columns that end in a line feed, the last one too.
+// key as PKCS#8 unless key is nil, then the certificates in the order given, of
+// which one is the key's; lines of 64 columns that end in a line feed, the last one too.
 func EncodePEM(key crypto.Signer, chain [][]byte) ([]byte, error) {
-	if err := checkChain(key, chain); err != nil {
+	if _, err := checkChain(key, chain); err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer

@@ -2,14 +2,9 @@ package pki
 
 import (
 	"crypto"
-	"crypto/cipher"
-	"crypto/des"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha1"
 	"encoding/asn1"
-	"fmt"
-	"math/big"
 	"unicode/utf16"
 
 	"github.com/google/uuid"
@@ -42,17 +37,21 @@ var (
 	oidCSPName          = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 17, 1}
 	pfxLocalKeyID       = []byte{1, 0, 0, 0}
 	pfxCSPName          = "Microsoft Software Key Storage Provider"
-	emptyPassword       = []byte{0, 0} // a BMPString has a terminator, even an empty one
 	bmpString           = cbasn1.Tag(30)
 	explicit0, implicit = cbasn1.Tag(0).ContextSpecific().Constructed(), cbasn1.Tag(0).ContextSpecific()
 )
 
-// EncodePFX returns a PKCS#12 file with an empty password that holds the chain, the
-// leaf first in chain, and the key unless it is nil. In the file the certificates go
-// from the root to the leaf (recorded).
+// EncodePFX returns a PKCS#12 file with an empty password that holds the chain,
+// and the key unless it is nil. One certificate of the chain is the key's; it stands
+// anywhere. In the file the certificates have the reverse order of the chain: from the
+// root to the leaf when the leaf is first in chain (recorded).
 func EncodePFX(key crypto.Signer, chain [][]byte) ([]byte, error) {
-	if err := checkChain(key, chain); err != nil {
+	leaf, err := checkChain(key, chain)
+	if err != nil {
 		return nil, err
+	}
+	if key == nil {
+		leaf = -1 // no bag has attributes then (recorded)
 	}
 	var contents [][]byte
 	if key != nil {
@@ -62,7 +61,7 @@ func EncodePFX(key crypto.Signer, chain [][]byte) ([]byte, error) {
 		}
 		contents = append(contents, dataContent(bag))
 	}
-	certificates, err := encryptedContent(certificateBags(key != nil, chain))
+	certificates, err := encryptedContent(certificateBags(chain, leaf))
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +80,8 @@ func pfx(safe []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	mac := hmac.New(sha1.New, pkcs12Key(3, salt, sha1.Size))
+	exported := pkcs12KDF{hash: crypto.SHA1, password: emptyPassword(), salt: salt, iterations: pfxIterations}
+	mac := hmac.New(sha1.New, exported.key(pkcs12MAC, sha1.Size))
 	mac.Write(safe)
 	return sequence(func(b *cryptobyte.Builder) {
 		b.AddASN1Int64(3)
@@ -159,10 +159,9 @@ func keyBag(key crypto.Signer) ([]byte, error) {
 	}), nil
 }
 
-// certificateBags is the SafeContents with the certificates, the root first. Beside a
-// key, the leaf has the key's local id, by which readers pair them; without a key no
-// bag has attributes (recorded).
-func certificateBags(withKey bool, chain [][]byte) []byte {
+// certificateBags is the SafeContents with the certificates, the last first. The one at
+// leaf has the key's local id, by which readers pair them.
+func certificateBags(chain [][]byte, leaf int) []byte {
 	return sequence(func(b *cryptobyte.Builder) {
 		for i := len(chain) - 1; i >= 0; i-- {
 			bag := sequence(func(b *cryptobyte.Builder) {
@@ -170,7 +169,7 @@ func certificateBags(withKey bool, chain [][]byte) []byte {
 				b.AddASN1(explicit0, func(b *cryptobyte.Builder) { b.AddASN1OctetString(chain[i]) })
 			})
 			var attributes func(*cryptobyte.Builder)
-			if withKey && i == 0 {
+			if i == leaf {
 				attributes = func(b *cryptobyte.Builder) {
 					addAttribute(b, oidLocalKeyID, func(b *cryptobyte.Builder) { b.AddASN1OctetString(pfxLocalKeyID) })
 				}
@@ -196,80 +195,4 @@ func addBMP(b *cryptobyte.Builder, text string) {
 			b.AddUint16(unit)
 		}
 	})
-}
-
-// encryptPBE encrypts by pbeWithSHAAnd3-KeyTripleDES-CBC under the empty password and
-// returns the AlgorithmIdentifier with its salt.
-func encryptPBE(data []byte) (algorithm, encrypted []byte, err error) {
-	salt, err := random(pfxSaltSize)
-	if err != nil {
-		return nil, nil, err
-	}
-	block, err := des.NewTripleDESCipher(pkcs12Key(1, salt, 24))
-	if err != nil {
-		return nil, nil, err
-	}
-	padding := des.BlockSize - len(data)%des.BlockSize
-	encrypted = make([]byte, len(data)+padding)
-	copy(encrypted, data)
-	for i := len(data); i < len(encrypted); i++ {
-		encrypted[i] = byte(padding)
-	}
-	cipher.NewCBCEncrypter(block, pkcs12Key(2, salt, des.BlockSize)).CryptBlocks(encrypted, encrypted)
-	return sequence(func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(oidPBETripleDES)
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1OctetString(salt)
-			b.AddASN1Int64(pfxIterations)
-		})
-	}), encrypted, nil
-}
-
-func random(size int) ([]byte, error) {
-	out := make([]byte, size)
-	if _, err := rand.Read(out); err != nil {
-		return nil, fmt.Errorf("pki: salt: %w", err)
-	}
-	return out, nil
-}
-
-// pkcs12Key derives a key (id 1), IV (id 2) or MAC key (id 3) from the empty password,
-// with SHA-1, as RFC 7292 appendix B.2 says.
-func pkcs12Key(id byte, salt []byte, size int) []byte {
-	const v = 64 // the block size of SHA-1
-	diversifier := make([]byte, v)
-	for i := range diversifier {
-		diversifier[i] = id
-	}
-	input := append(repeat(salt, v), repeat(emptyPassword, v)...)
-	var out []byte
-	for {
-		hash := sha1.Sum(append(append([]byte{}, diversifier...), input...))
-		for range pfxIterations - 1 {
-			hash = sha1.Sum(hash[:])
-		}
-		if out = append(out, hash[:]...); len(out) >= size {
-			return out[:size]
-		}
-		addToBlocks(input, repeat(hash[:], v), v)
-	}
-}
-
-// repeat fills up to a multiple of v with copies of data.
-func repeat(data []byte, v int) []byte {
-	out := make([]byte, (len(data)+v-1)/v*v)
-	for i := range out {
-		out[i] = data[i%len(data)]
-	}
-	return out
-}
-
-// addToBlocks adds b + 1 to every block of v bytes, modulo 2 to the power of 8v.
-func addToBlocks(blocks, b []byte, v int) {
-	addend := new(big.Int).Add(new(big.Int).SetBytes(b[:v]), big.NewInt(1))
-	modulus := new(big.Int).Lsh(big.NewInt(1), uint(8*v))
-	for at := 0; at < len(blocks); at += v {
-		sum := new(big.Int).SetBytes(blocks[at : at+v])
-		sum.Add(sum, addend).Mod(sum, modulus).FillBytes(blocks[at : at+v])
-	}
 }

@@ -178,7 +178,7 @@ func TestKeyUsage(t *testing.T) {
 }
 
 func TestUnsupportedKeys(t *testing.T) {
-	for _, kt := range []pki.KeyType{{}, {Kty: "RSA", Size: 1024}, {Kty: "RSA", Size: 2048, Curve: "P-256"}, {Kty: "EC", Size: 256, Curve: "P-256K"}, {Kty: "EC", Size: 384, Curve: "P-256"}, {Kty: "oct"}} {
+	for _, kt := range []pki.KeyType{{}, {Kty: "RSA", Size: 1024}, {Kty: "RSA", Size: 2048, Curve: "P-256"}, {Kty: "EC", Size: 384, Curve: "P-256K"}, {Kty: "EC", Size: 256, Curve: "secp256k1"}, {Kty: "EC", Size: 384, Curve: "P-256"}, {Kty: "oct"}} {
 		if _, err := pki.GenerateKey(kt); err == nil {
 			t.Errorf("%v was made", kt)
 		}

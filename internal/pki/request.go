@@ -2,7 +2,6 @@ package pki
 
 import (
 	"crypto"
-	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
 	"slices"
@@ -27,7 +26,7 @@ func CreateRequest(t Template, key crypto.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	spki, err := publicKeyInfo(key.Public())
+	spki, err := MarshalPublicKey(key.Public())
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +72,7 @@ func addAttribute(b *cryptobyte.Builder, oid asn1.ObjectIdentifier, value func(*
 
 // proveRequest does for requests what proveCertificate does for certificates.
 func proveRequest(der []byte) error {
-	request, err := x509.ParseCertificateRequest(der)
+	request, err := parseRequest(der)
 	if err != nil {
 		return fmt.Errorf("pki: the new request cannot be read: %w", err)
 	}

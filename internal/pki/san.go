@@ -158,6 +158,8 @@ func isGraphic(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
+var oidUPN = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2, 3}
+
 // The context tags of GeneralName (RFC 5280 §4.2.1.6).
 const (
 	tagOtherName = 0
@@ -197,7 +199,7 @@ func addNames(b *cryptobyte.Builder, tag uint8, names []string) {
 // addUPN writes the otherName in which Windows looks for a user principal name.
 func addUPN(b *cryptobyte.Builder, upn string) {
 	b.AddASN1(cbasn1.Tag(tagOtherName).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2, 3})
+		b.AddASN1ObjectIdentifier(oidUPN)
 		b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
 			b.AddASN1(cbasn1.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(upn)) })
 		})

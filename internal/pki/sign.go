@@ -19,8 +19,8 @@ type algorithm struct {
 	null bool // the parameters are NULL (RSA, RFC 4055) or absent (ECDSA, RFC 5758)
 }
 
-// algorithmFor is the algorithm that the service signs with: SHA-256 for RSA and
-// P-256, SHA-384 for P-384 (recorded), and SHA-512 for P-521 by analogy.
+// algorithmFor is the algorithm that the service signs with: SHA-256 for RSA,
+// P-256 and P-256K, SHA-384 for P-384 (recorded), and SHA-512 for P-521 by analogy.
 func algorithmFor(key crypto.Signer) (algorithm, error) {
 	kt, err := typeOfKey(key)
 	if err != nil {
@@ -29,7 +29,7 @@ func algorithmFor(key crypto.Signer) (algorithm, error) {
 	switch {
 	case kt.Kty == "RSA":
 		return algorithm{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, hash: crypto.SHA256, null: true}, nil
-	case kt.Curve == "P-256":
+	case kt.Curve == "P-256", kt.Curve == curveP256K:
 		return algorithm{oid: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}, hash: crypto.SHA256}, nil
 	case kt.Curve == "P-384":
 		return algorithm{oid: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}, hash: crypto.SHA384}, nil

@@ -2,7 +2,6 @@ package pki
 
 import (
 	"crypto/sha1"
-	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
 	"errors"
@@ -136,13 +135,4 @@ func subjectKeyID(spki []byte) ([]byte, error) {
 	}
 	sum := sha1.Sum(public.Bytes)
 	return sum[:], nil
-}
-
-// publicKeyInfo returns the SubjectPublicKeyInfo of a public key.
-func publicKeyInfo(pub any) ([]byte, error) {
-	spki, err := x509.MarshalPKIXPublicKey(pub)
-	if err != nil {
-		return nil, fmt.Errorf("pki: encode the public key: %w", err)
-	}
-	return spki, nil
 }
