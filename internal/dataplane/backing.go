@@ -3,6 +3,7 @@ package dataplane
 import (
 	"net/http"
 
+	"coffer/internal/gate"
 	"coffer/internal/jwk"
 	"coffer/internal/wire"
 )
@@ -31,10 +32,28 @@ func (d *Door) getKey(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if k.HSM {
+		key.Kty += "-HSM"
+	}
 	key.ID, key.Ops = r.id("keys", k.Name, k.Version), k.Ops
 	out := wire.KeyBundle{Key: key, Attributes: r.attributes(k.Attributes, true), Tags: tags(k.Tags), Managed: k.Managed}
 	if !r.version.before("7.5-preview.1") {
 		out.Attributes.HSMPlatform = "0"
 	}
 	return answer{status: http.StatusOK, body: out}, nil
+}
+
+// The writes of secrets and keys are not built yet; what belongs to a certificate is
+// refused already.
+
+func refuseManagedSecret(op gate.Operation) func(*Door, request) (answer, error) {
+	return func(d *Door, r request) (answer, error) {
+		return answer{}, d.Vaults.RefuseManagedSecret(r.ctx, r.caller, op, r.ref)
+	}
+}
+
+func refuseManagedKey(op gate.Operation) func(*Door, request) (answer, error) {
+	return func(d *Door, r request) (answer, error) {
+		return answer{}, d.Vaults.RefuseManagedKey(r.ctx, r.caller, op, r.ref)
+	}
 }

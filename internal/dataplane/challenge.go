@@ -12,19 +12,14 @@ import (
 // An unauthorizedError is a 401.
 type unauthorizedError struct {
 	message string
-	invalid bool // there was a token
 }
 
 func (e *unauthorizedError) Error() string { return e.message }
 
 // challenge sets the header by which clients learn where to get a token. The form is
 // the service's to the space: clients take it apart at spaces and commas.
-func (d *Door) challenge(w http.ResponseWriter, invalid bool) {
-	text := fmt.Sprintf(`Bearer authorization="%s", resource="%s"`, d.Authority, d.Resource)
-	if invalid {
-		text += `, error="invalid_token"`
-	}
-	w.Header().Set("WWW-Authenticate", text)
+func (d *Door) challenge(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization="%s", resource="%s"`, d.Authority, d.Resource))
 }
 
 // unauthorized turns what is wrong with a token into the service's words (recorded for
@@ -36,7 +31,7 @@ func (d *Door) unauthorized(r *http.Request, err error) error {
 		return &unauthorizedError{message: "AKV10000: Request is missing a Bearer, PoP, or MTLS_POP token."}
 	case errors.As(err, &bad):
 		d.Rejected(r.Context(), httpd.Origin(r), string(bad.Reason))
-		return &unauthorizedError{message: d.tokenMessage(bad), invalid: true}
+		return &unauthorizedError{message: d.tokenMessage(bad)}
 	}
 	return err
 }

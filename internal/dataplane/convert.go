@@ -88,9 +88,10 @@ func (r request) deletedItem(c vault.DeletedCertificate) wire.DeletedCertificate
 }
 
 func (r request) policy(name string, p vault.Policy) *wire.CertificatePolicy {
+	kty := p.Kty()
 	out := &wire.CertificatePolicy{
 		ID:            r.id("certificates", name, "policy"),
-		KeyProperties: &wire.KeyProperties{Exportable: &p.Exportable, KeyType: &p.KeyType.Kty, KeySize: &p.KeyType.Size, ReuseKey: &p.ReuseKey},
+		KeyProperties: &wire.KeyProperties{Exportable: &p.Exportable, KeyType: &kty, KeySize: &p.KeyType.Size, ReuseKey: &p.ReuseKey},
 		SecretProps:   &wire.SecretProperties{ContentType: &p.ContentType},
 		X509Props: &wire.X509Properties{
 			Subject: &p.Subject, EKUs: &p.EKUs, KeyUsage: &p.KeyUsage, ValidityMonths: &p.ValidityMonths,
@@ -145,29 +146,24 @@ func given(names *[]string) []string {
 	return *names
 }
 
-// policyInput takes a policy over, member by member.
-func policyInput(p *wire.CertificatePolicy) *vault.PolicyInput {
+// policyInput takes a policy over, member by member. What the api-version does not
+// have is ignored, as every unknown member is.
+func (r request) policyInput(p *wire.CertificatePolicy) *vault.PolicyInput {
 	if p == nil {
 		return nil
 	}
 	in := &vault.PolicyInput{}
 	if k := p.KeyProperties; k != nil {
-		in.Exportable, in.Kty, in.KeySize, in.ReuseKey, in.Curve = k.Exportable, k.KeyType, k.KeySize, k.ReuseKey, k.Curve
+		in.Key = &vault.KeyInput{Exportable: k.Exportable, Kty: k.KeyType, Size: k.KeySize, Curve: k.Curve, ReuseKey: k.ReuseKey}
 	}
 	if s := p.SecretProps; s != nil {
-		in.ContentType = s.ContentType
+		in.Secret = &vault.SecretInput{ContentType: s.ContentType}
 	}
 	if x := p.X509Props; x != nil {
-		in.Subject, in.EKUs, in.KeyUsage, in.ValidityMonths = x.Subject, x.EKUs, x.KeyUsage, x.ValidityMonths
-		if x.SANs != nil {
-			in.SANs = &vault.SANs{
-				Emails: given(x.SANs.Emails), DNSNames: given(x.SANs.DNSNames), UPNs: given(x.SANs.UPNs),
-				URIs: given(x.SANs.URIs), IPAddresses: given(x.SANs.IPAddresses),
-			}
-		}
+		in.X509 = &vault.X509Input{Subject: x.Subject, SANs: r.sansInput(x.SANs), EKUs: x.EKUs, KeyUsage: x.KeyUsage, ValidityMonths: x.ValidityMonths}
 	}
 	if i := p.Issuer; i != nil {
-		in.Issuer, in.IssuerType, in.Transparency = i.Name, i.CertificateType, i.CertTransparency
+		in.Issuer = &vault.IssuerInput{Name: i.Name, Type: i.CertificateType, Transparency: i.CertTransparency}
 	}
 	if a := p.Attributes; a != nil {
 		in.Enabled = a.Enabled
@@ -180,6 +176,41 @@ func policyInput(p *wire.CertificatePolicy) *vault.PolicyInput {
 		in.Actions = &actions
 	}
 	return in
+}
+
+func (r request) sansInput(s *wire.SANs) *vault.SANs {
+	if s == nil {
+		return nil
+	}
+	out := &vault.SANs{Emails: given(s.Emails), DNSNames: given(s.DNSNames), UPNs: given(s.UPNs)}
+	if !r.version.before("2025-06-01-preview") {
+		out.URIs, out.IPAddresses = given(s.URIs), given(s.IPAddresses)
+	}
+	return out
+}
+
+// preserveInput is the preserveCertOrder of a request, from the version on that has it.
+func (r request) preserveInput(preserve *bool) *bool {
+	if r.version.before("7.6-preview.2") {
+		return nil
+	}
+	return preserve
+}
+
+// enabledInput is all that has an effect of the attributes of a request.
+func enabledInput(a *wire.AttributesInput) *bool {
+	if a == nil {
+		return nil
+	}
+	return a.Enabled
+}
+
+// tagsInput are the tags of a new object; nil when none were sent.
+func tagsInput(t *map[string]string) map[string]string {
+	if t == nil {
+		return nil
+	}
+	return *t
 }
 
 func lifetimeActionInput(a wire.LifetimeAction) (in vault.LifetimeActionInput) {

@@ -13,6 +13,7 @@ package dataplane
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -54,8 +55,12 @@ func New(c Config) *Door {
 	}}
 }
 
-// maxBody bounds a request's body, in bytes. An import with a chain fits in easily.
-const maxBody = 1 << 20
+// The bounds of a request's body, in bytes. An import with a chain fits in easily; a
+// backup of 500 versions needs more.
+const (
+	maxBody    = 1 << 20
+	maxRestore = 12 << 20
+)
 
 // serviceVersion is what the service reports of itself; clients log it.
 const serviceVersion = "1.9.3347.1"
@@ -103,6 +108,19 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, d.unauthorized(r, err)
 	}
+	out, err := d.handle(w, r, caller)
+	if err == nil {
+		return out, nil
+	}
+	// Whoever is no principal any more gets the challenge, whatever else is wrong.
+	var gone *vault.Error
+	if err := d.Vaults.CheckCaller(r.Context(), caller); errors.As(err, &gone) && gone.Code == vault.CodePrincipalGone {
+		return answer{}, gone
+	}
+	return answer{}, err
+}
+
+func (d *Door) handle(w http.ResponseWriter, r *http.Request, caller access.Caller) (answer, error) {
 	route, ref, err := match(r)
 	if err != nil {
 		return answer{}, err
@@ -111,6 +129,9 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request) (answer, error) {
 	req := request{ctx: r.Context(), caller: caller, ref: ref, query: r.URL.Query(), path: r.URL.Path}
 	if req.version, err = parseVersion(req.query); err != nil {
 		return answer{}, err
+	}
+	if req.version.before(route.since) {
+		return answer{}, &methodError{method: r.Method}
 	}
 	if route.handle == nil {
 		return answer{}, &vault.Error{Code: vault.CodeNotImplemented, Message: "This version of Coffer does not have " + r.Method + " /" + route.pattern + " yet."}
@@ -140,7 +161,11 @@ func readBody(w http.ResponseWriter, r *http.Request, route *route) ([]byte, err
 	if !route.takesBody {
 		return nil, nil
 	}
-	body, err := httpd.ReadBody(w, r, maxBody)
+	limit := int64(maxBody)
+	if route.operation == vault.CertificateRestore {
+		limit = maxRestore
+	}
+	body, err := httpd.ReadBody(w, r, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ var statuses = map[vault.Code]int{
 	vault.CodePendingCertificateNotFound: http.StatusNotFound,
 	vault.CodeSecretNotFound:             http.StatusNotFound,
 	vault.CodeKeyNotFound:                http.StatusNotFound,
+	vault.CodeIssuerNotFound:             http.StatusNotFound,
+	vault.CodeContactsNotFound:           http.StatusNotFound,
+	vault.CodeMalformedBackup:            http.StatusBadRequest,
 	vault.CodeVaultNotFound:              http.StatusNotFound,
 	vault.CodeForbidden:                  http.StatusForbidden,
 	vault.CodeConflict:                   http.StatusConflict,
@@ -46,14 +49,14 @@ func (d *Door) wireError(w http.ResponseWriter, r *http.Request, err error) (int
 	var wrongType *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &refused):
-		d.challenge(w, refused.invalid)
+		d.challenge(w)
 		return http.StatusUnauthorized, wire.ErrorDetail{Code: "Unauthorized", Message: refused.message}
 	case errors.As(err, &method):
 		return http.StatusMethodNotAllowed, wire.ErrorDetail{Code: "MethodNotAllowed", Message: method.Error()}
 	case errors.As(err, &wrongType):
 		return http.StatusBadRequest, wire.ErrorDetail{Code: "BadParameter", Message: "Property " + clip(wrongType.Field) + " has invalid value\r\n"}
 	case errors.Is(err, httpd.ErrBodyTooLarge):
-		return http.StatusRequestEntityTooLarge, wire.ErrorDetail{Code: "RequestBodyTooLarge", Message: "The request body has more than " + strconv.Itoa(maxBody) + " bytes."}
+		return http.StatusRequestEntityTooLarge, wire.ErrorDetail{Code: "RequestBodyTooLarge", Message: "The request body is too large: at most 1 MiB, for a restore 12 MiB."}
 	case errors.Is(err, httpd.ErrBodyTruncated):
 		return http.StatusBadRequest, wire.ErrorDetail{Code: "BadParameter", Message: "The request body ended early."}
 	case errors.Is(err, httpd.ErrNotJSON):
@@ -72,7 +75,7 @@ func (d *Door) ruleError(w http.ResponseWriter, r *http.Request, rule *vault.Err
 	body := wire.ErrorDetail{Code: string(rule.Code), Message: rule.Message}
 	switch {
 	case rule.Code == vault.CodePrincipalGone:
-		d.challenge(w, true)
+		d.challenge(w)
 		d.Rejected(r.Context(), httpd.Origin(r), "PrincipalGone")
 		body.Code, body.Message = "Unauthorized", "AKV10048: "+rule.Message
 	case rule.Inner != "":

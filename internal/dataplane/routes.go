@@ -17,45 +17,61 @@ type route struct {
 	operation gate.Operation
 	takesBody bool
 	handle    func(*Door, request) (answer, error) // nil: not built yet
+	since     string                               // the first api-version that has it; empty: all
 }
 
 // routes is everything that the data plane has. Where two patterns fit, the earlier
 // one wins, so fixed words stand before placeholders.
 var routes = []route{
-	{"GET", "certificates/contacts", vault.CertificateContactsGet, false, nil},
-	{"PUT", "certificates/contacts", vault.CertificateContactsSet, true, nil},
-	{"DELETE", "certificates/contacts", vault.CertificateContactsDel, false, nil},
-	{"GET", "certificates/issuers", vault.CertificateIssuersList, false, nil},
-	{"GET", "certificates/issuers/{issuer}", vault.CertificateIssuerGet, false, nil},
-	{"PUT", "certificates/issuers/{issuer}", vault.CertificateIssuerSet, true, nil},
-	{"PATCH", "certificates/issuers/{issuer}", vault.CertificateIssuerUpdate, true, nil},
-	{"DELETE", "certificates/issuers/{issuer}", vault.CertificateIssuerDelete, false, nil},
-	{"POST", "certificates/restore", vault.CertificateRestore, true, nil},
-	{"GET", "certificates", vault.CertificateList, false, (*Door).listCertificates},
-	{"POST", "certificates/{name}/create", vault.CertificateCreate, true, (*Door).createCertificate},
-	{"POST", "certificates/{name}/import", vault.CertificateImport, true, nil},
-	{"POST", "certificates/{name}/backup", vault.CertificateBackup, false, nil},
-	{"GET", "certificates/{name}/versions", vault.CertificateListVersions, false, (*Door).listCertificateVersions},
-	{"GET", "certificates/{name}/policy", vault.CertificatePolicyGet, false, nil},
-	{"PATCH", "certificates/{name}/policy", vault.CertificatePolicyUpdate, true, nil},
-	{"GET", "certificates/{name}/pending", vault.CertificatePendingGet, false, (*Door).getCertificateOperation},
-	{"PATCH", "certificates/{name}/pending", vault.CertificatePendingUpdate, true, nil},
-	{"DELETE", "certificates/{name}/pending", vault.CertificatePendingDelete, false, nil},
-	{"POST", "certificates/{name}/pending/merge", vault.CertificatePendingMerge, true, nil},
-	{"GET", "certificates/{name}", vault.CertificateGet, false, (*Door).getCertificate},
-	{"GET", "certificates/{name}/{version}", vault.CertificateGet, false, (*Door).getCertificate},
-	{"PATCH", "certificates/{name}", vault.CertificateUpdate, true, nil},
-	{"PATCH", "certificates/{name}/{version}", vault.CertificateUpdate, true, nil},
-	{"DELETE", "certificates/{name}", vault.CertificateDelete, false, (*Door).deleteCertificate},
-	{"GET", "deletedcertificates", vault.CertificateListDeleted, false, (*Door).listDeletedCertificates},
-	{"GET", "deletedcertificates/{name}", vault.CertificateGetDeleted, false, (*Door).getDeletedCertificate},
-	{"POST", "deletedcertificates/{name}/recover", vault.CertificateRecover, false, (*Door).recoverDeletedCertificate},
-	{"DELETE", "deletedcertificates/{name}", vault.CertificatePurge, false, (*Door).purgeDeletedCertificate},
-	{"GET", "secrets/{name}", vault.SecretGet, false, (*Door).getSecret},
-	{"GET", "secrets/{name}/{version}", vault.SecretGet, false, (*Door).getSecret},
-	{"GET", "keys/{name}", vault.KeyGet, false, (*Door).getKey},
-	{"GET", "keys/{name}/{version}", vault.KeyGet, false, (*Door).getKey},
+	{"GET", "certificates/contacts", vault.CertificateContactsGet, false, (*Door).getContacts, since2016},
+	{"PUT", "certificates/contacts", vault.CertificateContactsSet, true, (*Door).setContacts, since2016},
+	{"DELETE", "certificates/contacts", vault.CertificateContactsDel, false, (*Door).deleteContacts, since2016},
+	{"GET", "certificates/issuers", vault.CertificateIssuersList, false, (*Door).listIssuers, since2016},
+	{"GET", "certificates/issuers/{issuer}", vault.CertificateIssuerGet, false, (*Door).getIssuer, since2016},
+	{"PUT", "certificates/issuers/{issuer}", vault.CertificateIssuerSet, true, (*Door).setIssuer, since2016},
+	{"PATCH", "certificates/issuers/{issuer}", vault.CertificateIssuerUpdate, true, (*Door).updateIssuer, since2016},
+	{"DELETE", "certificates/issuers/{issuer}", vault.CertificateIssuerDelete, false, (*Door).deleteIssuer, since2016},
+	{"POST", "certificates/restore", vault.CertificateRestore, true, (*Door).restoreCertificate, since70},
+	{"GET", "certificates", vault.CertificateList, false, (*Door).listCertificates, ""},
+	{"POST", "certificates/{name}/create", vault.CertificateCreate, true, (*Door).createCertificate, ""},
+	{"POST", "certificates/{name}/import", vault.CertificateImport, true, (*Door).importCertificate, ""},
+	{"POST", "certificates/{name}/backup", vault.CertificateBackup, false, (*Door).backupCertificate, since70},
+	{"GET", "certificates/{name}/versions", vault.CertificateListVersions, false, (*Door).listCertificateVersions, ""},
+	{"GET", "certificates/{name}/policy", vault.CertificatePolicyGet, false, (*Door).getCertificatePolicy, ""},
+	{"PATCH", "certificates/{name}/policy", vault.CertificatePolicyUpdate, true, (*Door).updateCertificatePolicy, ""},
+	{"GET", "certificates/{name}/pending", vault.CertificatePendingGet, false, (*Door).getCertificateOperation, ""},
+	{"PATCH", "certificates/{name}/pending", vault.CertificatePendingUpdate, true, (*Door).updateCertificateOperation, ""},
+	{"DELETE", "certificates/{name}/pending", vault.CertificatePendingDelete, false, (*Door).deleteCertificateOperation, ""},
+	{"POST", "certificates/{name}/pending/merge", vault.CertificatePendingMerge, true, (*Door).mergeCertificate, ""},
+	{"GET", "certificates/{name}", vault.CertificateGet, false, (*Door).getCertificate, ""},
+	{"GET", "certificates/{name}/{version}", vault.CertificateGet, false, (*Door).getCertificate, ""},
+	{"PATCH", "certificates/{name}", vault.CertificatePropertiesUpdate, true, (*Door).updateCertificate, ""},
+	{"PATCH", "certificates/{name}/{version}", vault.CertificatePropertiesUpdate, true, (*Door).updateCertificate, ""},
+	{"DELETE", "certificates/{name}", vault.CertificateDelete, false, (*Door).deleteCertificate, ""},
+	{"GET", "deletedcertificates", vault.CertificateListDeleted, false, (*Door).listDeletedCertificates, since2016},
+	{"GET", "deletedcertificates/{name}", vault.CertificateGetDeleted, false, (*Door).getDeletedCertificate, since2016},
+	{"POST", "deletedcertificates/{name}/recover", vault.CertificateRecover, false, (*Door).recoverDeletedCertificate, since2016},
+	{"DELETE", "deletedcertificates/{name}", vault.CertificatePurge, false, (*Door).purgeDeletedCertificate, since2016},
+	{"GET", "secrets/{name}", vault.SecretGet, false, (*Door).getSecret, ""},
+	{"GET", "secrets/{name}/{version}", vault.SecretGet, false, (*Door).getSecret, ""},
+	{"PUT", "secrets/{name}", vault.SecretSet, true, refuseManagedSecret(vault.SecretSet), ""},
+	{"PATCH", "secrets/{name}", vault.SecretUpdate, true, refuseManagedSecret(vault.SecretUpdate), ""},
+	{"PATCH", "secrets/{name}/{version}", vault.SecretUpdate, true, refuseManagedSecret(vault.SecretUpdate), ""},
+	{"DELETE", "secrets/{name}", vault.SecretDelete, false, refuseManagedSecret(vault.SecretDelete), ""},
+	{"POST", "keys/{name}/create", vault.KeyCreate, true, refuseManagedKey(vault.KeyCreate), ""},
+	{"PUT", "keys/{name}", vault.KeyImport, true, refuseManagedKey(vault.KeyImport), ""},
+	{"PATCH", "keys/{name}", vault.KeyUpdate, true, refuseManagedKey(vault.KeyUpdate), ""},
+	{"PATCH", "keys/{name}/{version}", vault.KeyUpdate, true, refuseManagedKey(vault.KeyUpdate), ""},
+	{"DELETE", "keys/{name}", vault.KeyDelete, false, refuseManagedKey(vault.KeyDelete), ""},
+	{"GET", "keys/{name}", vault.KeyGet, false, (*Door).getKey, ""},
+	{"GET", "keys/{name}/{version}", vault.KeyGet, false, (*Door).getKey, ""},
 }
+
+// The api-versions that brought routes (documented).
+const (
+	since2016 = "2016-10-01" // contacts, issuers, soft delete
+	since70   = "7.0"        // backup and restore
+)
 
 // words are the patterns of the routes, taken apart.
 var words = func() [][]string {

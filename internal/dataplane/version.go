@@ -21,7 +21,8 @@ var knownVersions = []string{
 // latestVersion is what an error recommends.
 const latestVersion = "2026-04-01"
 
-// before reports whether the version came out before the named one.
+// before reports whether the version came out before the named one; none came out
+// before the empty one.
 func (v version) before(name string) bool { return int(v) < slices.Index(knownVersions, name) }
 
 // String is the version as clients write it.

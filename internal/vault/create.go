@@ -49,7 +49,7 @@ func (s *Service) CreateCertificate(ctx context.Context, caller access.Caller, r
 		out = plan.operation.operation(ref.Name)
 		return s.update(ctx, g, f.vault, plan.commit)
 	})
-	if err == nil {
+	if err == nil && !out.Merges() {
 		s.begin(ref.key(kindOperation))
 	}
 	return out, explain(err)
@@ -79,17 +79,23 @@ func (s *Service) planCreate(ctx context.Context, g seal.Grant, f found, ref Ref
 	if err := names.refuse(ref); err != nil {
 		return nil, err
 	}
-	c := &creation{ref: ref, object: uuid.NewString(), now: s.Now()}
-	if c.policy, err = names.policy(in.Policy, c.now); err != nil {
-		return nil, err
-	}
-	if err := s.checkIssuer(c.policy.Issuer); err != nil {
-		return nil, err
-	}
-	signer, err := s.keyFor(ctx, g, f, ref, c.policy)
+	policy, err := names.policy(in.Policy, f.vault.vaultRecord, s.Now())
 	if err != nil {
 		return nil, err
 	}
+	if err := s.checkIssuer(g, f.vault, policy.Issuer, s.getter(ctx)); err != nil {
+		return nil, err
+	}
+	return s.planVersion(ctx, g, f, ref, policy, in)
+}
+
+// planVersion makes the keys, ids and times of a version that is to be issued.
+func (s *Service) planVersion(ctx context.Context, g seal.Grant, f found, ref Ref, policy Policy, in NewCertificate) (*creation, error) {
+	signer, err := s.keyFor(ctx, g, f, ref, policy)
+	if err != nil {
+		return nil, err
+	}
+	c := &creation{ref: ref, policy: policy, object: newObject(), now: s.Now()}
 	return c, c.fillOperation(in, signer)
 }
 
@@ -152,28 +158,18 @@ func (n names) refuse(ref Ref) error {
 }
 
 // policy is the one to issue by: the input's, or else the stored one.
-func (n names) policy(in *PolicyInput, now time.Time) (Policy, error) {
+func (n names) policy(in *PolicyInput, v vaultRecord, now time.Time) (Policy, error) {
 	if in == nil && !n.hasCertificate {
 		return Policy{}, badProperty("policy", "The first version of a certificate needs a policy")
 	}
 	if in == nil {
 		return n.certificate.Policy.policy(), nil
 	}
-	p, err := in.fill(now)
+	p, err := in.fill(v, now)
 	if err == nil && n.hasCertificate {
 		p.Created = moment(n.certificate.Policy.Created)
 	}
 	return p, err
-}
-
-func (s *Service) checkIssuer(name string) error {
-	if fold(name) == unknownIssuer {
-		return &Error{Code: CodeNotImplemented, Message: "This version of Coffer issues with the issuer Self only; issuer Unknown comes with merge, which is not built yet."}
-	}
-	if s.Issuers[fold(name)] == nil {
-		return badProperty("policy.issuer.name", "This vault has no issuer named "+name)
-	}
-	return nil
 }
 
 // keyFor makes a key pair, or takes the current one if the policy says so.
@@ -195,20 +191,30 @@ func (s *Service) keyFor(ctx context.Context, g seal.Grant, f found, ref Ref, p 
 }
 
 // generate makes a key pair when it is its turn.
-func (s *Service) generate(ctx context.Context, kt pki.KeyType) (crypto.Signer, error) {
+func (s *Service) generate(ctx context.Context, kt pki.KeyType) (signer crypto.Signer, err error) {
+	err = s.turn(ctx, func() (err error) {
+		signer, err = pki.GenerateKey(kt)
+		return err
+	})
+	return signer, err
+}
+
+// turn runs what keeps a processor busy, when it is its turn: so much of it at one
+// time, and a bounded queue, so that reads go on.
+func (s *Service) turn(ctx context.Context, work func() error) error {
 	select {
 	case s.waiting <- struct{}{}:
 		defer func() { <-s.waiting }()
 	default:
-		return nil, &Error{Code: CodeThrottled, RetryAfter: time.Second, Message: "Too many keys are being made at this moment; try again in a second."}
+		return &Error{Code: CodeThrottled, RetryAfter: time.Second, Message: "Too many keys are being made or read at this moment; try again in a second."}
 	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	return pki.GenerateKey(kt)
+	return work()
 }
 
 func (c *creation) fillOperation(in NewCertificate, signer crypto.Signer) error {
@@ -240,15 +246,7 @@ func newVersion() string {
 // commit checks everything again and stores the operation. Its due row is leased to
 // this node, which goes on with it at once.
 func (c *creation) commit(e edit) error {
-	f := found{vault: e.vault}
-	for _, kind := range []string{kindCertificate, kindOperation, kindKey, kindSecret} {
-		rec, err := e.tx.Get(c.ref.key(kind))
-		if err != nil {
-			return err
-		}
-		f.recs = append(f.recs, rec)
-	}
-	n, err := e.s.openNames(e.g, f, c.ref)
+	n, recs, err := e.names(c.ref)
 	if err != nil {
 		return err
 	}
@@ -258,7 +256,7 @@ func (c *creation) commit(e edit) error {
 	if err := n.refuse(c.ref); err != nil {
 		return err
 	}
-	return c.put(e, n, f.recs)
+	return c.put(e, n, recs)
 }
 
 func (c *creation) put(e edit, n names, recs []store.Record) error {
@@ -276,6 +274,9 @@ func (c *creation) put(e edit, n names, recs []store.Record) error {
 	place := e.vault.place(kindOperation, c.ref, head.object, "")
 	if err := e.put(c.ref.key(kindOperation), place, recs[1].Revision, c.operation); err != nil {
 		return err
+	}
+	if c.operation.merges() { // nothing happens until a certificate is merged
+		return e.tx.SetDue(c.ref.key(kindOperation), time.Time{})
 	}
 	return e.tx.SetDue(c.ref.key(kindOperation), c.now.Add(lease))
 }

@@ -147,5 +147,7 @@ func (s *Service) Kick() { s.runner.Kick() }
 // that turn the clock.
 func (s *Service) Settle(ctx context.Context) error {
 	s.work.Wait()
-	return s.runner.Settle(ctx)
+	err := s.runner.Settle(ctx)
+	s.work.Wait() // what the work that was due has begun
+	return err
 }

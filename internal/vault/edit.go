@@ -27,7 +27,7 @@ func (s *Service) openHead(g seal.Grant, vault *vaultState, kind string, ref Ref
 	return err == nil, err
 }
 
-// An edit is one Update of the objects in a vault. Every head that it reads is put
+// An edit is one Update of the objects in a vault, or one view of them. Every head that it reads is put
 // back, if at all, at the revision that it had.
 type edit struct {
 	s     *Service
@@ -39,25 +39,33 @@ type edit struct {
 // update runs fn in an Update, after it has seen that the vault is still the one that
 // the caller was allowed to change.
 func (s *Service) update(ctx context.Context, g seal.Grant, vault *vaultState, fn func(edit) error) error {
-	return s.Store.Update(ctx, func(tx store.Tx) error {
-		rec, err := tx.Get(vaultKey(vault.Name))
+	return s.Store.Update(ctx, func(tx store.Tx) error { return s.inside(tx, g, vault, fn) })
+}
+
+// view runs fn on a snapshot, after it has seen that the vault is still the one that
+// the caller was allowed to read.
+func (s *Service) view(ctx context.Context, g seal.Grant, vault *vaultState, fn func(edit) error) error {
+	return s.Store.View(ctx, func(tx store.Tx) error { return s.inside(tx, g, vault, fn) })
+}
+
+func (s *Service) inside(tx store.Tx, g seal.Grant, vault *vaultState, fn func(edit) error) error {
+	rec, err := tx.Get(vaultKey(vault.Name))
+	if err != nil {
+		return err
+	}
+	if !rec.Exists() {
+		return vaultNotFound(vault.Name)
+	}
+	if rec.Revision != vault.revision {
+		now, err := s.openVault(vault.Name)(rec)
 		if err != nil {
 			return err
 		}
-		if !rec.Exists() {
+		if now.Instance != vault.Instance {
 			return vaultNotFound(vault.Name)
 		}
-		if rec.Revision != vault.revision {
-			now, err := s.openVault(vault.Name)(rec)
-			if err != nil {
-				return err
-			}
-			if now.Instance != vault.Instance {
-				return vaultNotFound(vault.Name)
-			}
-		}
-		return fn(edit{s: s, g: g, vault: vault, tx: tx})
-	})
+	}
+	return fn(edit{s: s, g: g, vault: vault, tx: tx})
 }
 
 // head reads the head of an object; the zero revision means that there is none.
@@ -68,6 +76,32 @@ func (e edit) head(kind string, ref Ref, head headed) (store.Revision, error) {
 	}
 	_, err = e.s.openHead(e.g, e.vault, kind, ref, rec, head)
 	return rec.Revision, err
+}
+
+// operation reads the operation of a certificate; without one it is empty.
+func (e edit) operation(ref Ref, head certificateHead) (op operationRecord, was store.Revision, err error) {
+	was, err = e.read(ref.key(kindOperation), e.vault.place(kindOperation, ref, head.object, ""), &op)
+	return op, was, err
+}
+
+// version reads an older version; the zero revision means that there is none.
+func (e edit) version(kind string, ref Ref, object string, into any) (store.Revision, error) {
+	return e.read(ref.versionKey(kind, ref.Version), e.vault.place(kind, ref, object, ref.Version), into)
+}
+
+// read reads the record at key, if there is one.
+func (e edit) read(key store.Key, p seal.Place, into any) (store.Revision, error) {
+	rec, err := e.tx.Get(key)
+	if err != nil || !rec.Exists() {
+		return 0, err
+	}
+	_, err = e.s.open(e.g, e.vault, p, rec, into)
+	return rec.Revision, err
+}
+
+// checkIssuer refuses a name that is neither a reserved word nor an issuer object.
+func (e edit) checkIssuer(name string) error {
+	return e.s.checkIssuer(e.g, e.vault, name, e.tx.Get)
 }
 
 // putHead seals and puts the head of an object.

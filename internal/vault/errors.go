@@ -21,6 +21,9 @@ const (
 	CodePendingCertificateNotFound Code = "PendingCertificateNotFound"
 	CodeSecretNotFound             Code = "SecretNotFound"
 	CodeKeyNotFound                Code = "KeyNotFound"
+	CodeIssuerNotFound             Code = "CertificateIssuerNotFound"
+	CodeContactsNotFound           Code = "ContactsNotFound"
+	CodeMalformedBackup            Code = "Malformed backup blob"
 	CodeVaultNotFound              Code = "VaultNotFound"
 	CodeForbidden                  Code = "Forbidden"
 	CodeConflict                   Code = "Conflict"
@@ -33,6 +36,8 @@ const (
 // The inner codes, which narrow Forbidden and Conflict down.
 const (
 	InnerSecretDisabled  = "SecretDisabled"
+	InnerSecretManaged   = "SecretManagedByKeyVault"
+	InnerKeyManaged      = "KeyManagedByKeyVault"
 	InnerDeleted         = "ObjectIsDeletedButRecoverable"
 	InnerBeingDeleted    = "ObjectIsBeingDeleted"
 	InnerForbiddenPolicy = string(access.ForbiddenByPolicy)

@@ -17,40 +17,16 @@ type found struct {
 }
 
 // find reads the caller's principal, the vault and the records at keys in one
-// snapshot and one round trip. Nothing of the object is opened here.
-func (s *Service) find(ctx context.Context, caller access.Caller, vault string, keys ...store.Key) (found, error) {
-	return s.locate(ctx, caller, vault, func(asks []store.Ask) ([]store.Record, error) {
+// snapshot and one round trip. Nothing of the object is opened here. A vault that does
+// not exist is made when the caller's first request may do so.
+func (s *Service) find(ctx context.Context, caller access.Caller, name string, keys ...store.Key) (found, error) {
+	for first := true; ; first = false {
+		principal, vault := s.Principals.Look(caller), s.vaults.Look(vaultKey(name))
+		asks := []store.Ask{principal.Ask(), vault.Ask()}
 		for _, key := range keys {
 			asks = append(asks, store.Ask{Key: key})
 		}
-		return s.Store.Get(ctx, asks...)
-	})
-}
-
-// findPage does the same in a view, for requests that scan.
-func (s *Service) findPage(ctx context.Context, caller access.Caller, vault string, scan func(store.Tx) ([]store.Record, error)) (found, error) {
-	return s.locate(ctx, caller, vault, func(asks []store.Ask) (recs []store.Record, err error) {
-		err = s.Store.View(ctx, func(tx store.Tx) error {
-			recs = make([]store.Record, len(asks))
-			for i, ask := range asks {
-				if recs[i], err = tx.Get(ask.Key); err != nil {
-					return err
-				}
-			}
-			rows, err := scan(tx)
-			recs = append(recs, rows...)
-			return err
-		})
-		return recs, err
-	})
-}
-
-// locate asks for the principal and the vault first and hands the rest through. A
-// vault that does not exist is made when the caller's first request may do so.
-func (s *Service) locate(ctx context.Context, caller access.Caller, name string, read func([]store.Ask) ([]store.Record, error)) (found, error) {
-	for first := true; ; first = false {
-		principal, vault := s.Principals.Look(caller), s.vaults.Look(vaultKey(name))
-		recs, err := read([]store.Ask{principal.Ask(), vault.Ask()})
+		recs, err := s.Store.Get(ctx, asks...)
 		if err != nil {
 			return found{}, explain(err)
 		}
@@ -69,6 +45,19 @@ func (s *Service) locate(ctx context.Context, caller access.Caller, name string,
 			return found{}, firstError(err, vaultNotFound(name))
 		}
 	}
+}
+
+// CheckCaller reports whether the caller's principal is there and enabled. Every other
+// method does so by itself, in the snapshot that it decides by; this one is for
+// requests that come to none of them. The error is PrincipalGone.
+func (s *Service) CheckCaller(ctx context.Context, caller access.Caller) error {
+	principal := s.Principals.Look(caller)
+	recs, err := s.Store.Get(ctx, principal.Ask())
+	if err != nil {
+		return explain(err)
+	}
+	_, err = principal.Caller(recs[0])
+	return explain(err)
 }
 
 func firstError(err error, otherwise *Error) error {

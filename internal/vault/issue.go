@@ -2,14 +2,10 @@ package vault
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
-	"encoding/base64"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
-
-	"github.com/google/uuid"
 
 	"coffer/internal/issuer"
 	"coffer/internal/jobs"
@@ -71,6 +67,8 @@ func (s *Service) route(key store.Key) jobs.Handler {
 		return s.issue
 	case ok && kind == kindCertificate:
 		return s.purgeDue
+	case ok && kind == kindRenewal:
+		return s.renewDue
 	}
 	return nil
 }
@@ -105,44 +103,63 @@ func (s *Service) issue(ctx context.Context, key store.Key) error {
 		return s.drop(ctx, key)
 	}
 	return s.Gate.System(ctx, "issuer", certificateEnroll, s.subject(v, "certificates", ref), func(g seal.Grant) error {
-		recs, err := s.Store.Get(ctx, store.Ask{Key: ref.key(kindCertificate)}, store.Ask{Key: key})
-		if err != nil {
-			return err
+		err := s.step(ctx, g, v, ref)
+		if errors.Is(err, store.ErrChanged) { // a cancellation came in between, for example: look again
+			err = s.step(ctx, g, v, ref)
 		}
-		head, op, err := s.openOperation(g, v, ref, recs)
-		if err != nil {
-			return err
-		}
-		if head.State != stateLive || op.Status != statusInProgress {
-			return s.drop(ctx, key)
-		}
-		end, err := s.callIssuer(ctx, op)
-		if err != nil {
-			return err
-		}
-		end.ref, end.was = ref, recs[1].Revision
-		return s.update(ctx, g, v, end.commit)
+		return err
 	})
+}
+
+// step calls the issuer once and commits what comes of it.
+func (s *Service) step(ctx context.Context, g seal.Grant, v *vaultState, ref Ref) error {
+	key := ref.key(kindOperation)
+	recs, err := s.Store.Get(ctx, store.Ask{Key: ref.key(kindCertificate)}, store.Ask{Key: key})
+	if err != nil {
+		return err
+	}
+	head, op, err := s.openOperation(g, v, ref, recs)
+	if err != nil {
+		return err
+	}
+	if head.State != stateLive || op.Status != statusInProgress || op.merges() {
+		return s.drop(ctx, key)
+	}
+	end, err := s.callIssuer(ctx, g, v, op)
+	if err != nil {
+		return err
+	}
+	end.ref, end.was = ref, recs[1].Revision
+	return s.update(ctx, g, v, end.commit)
 }
 
 // An ending is what a call of the issuer came to, with everything that its commit
 // needs.
 type ending struct {
-	ref     Ref
-	was     store.Revision // of the operation that the issuer was called for
-	op      operationRecord
-	wait    time.Time // the issuer wants to be called again
-	version versionRecord
-	cer     []byte
-	key     keyVersion
-	secret  secretVersion
-	objects [2]string // ids for a new key and a new secret
+	ref    Ref
+	was    store.Revision // of the operation that the issuer was called for
+	op     operationRecord
+	wait   time.Time // the issuer wants to be called again
+	issued *issued   // nil unless there is a certificate
 }
 
-func (s *Service) callIssuer(ctx context.Context, op operationRecord) (*ending, error) {
+// The codes of a failed operation (recorded, and documented).
+const (
+	codeRequestRejected = "Request rejected"
+	codeIssuerError     = "Certificate issuer error"
+)
+
+func (s *Service) callIssuer(ctx context.Context, g seal.Grant, v *vaultState, op operationRecord) (*ending, error) {
+	end := &ending{op: op}
+	if op.Cancel {
+		end.op.Status = statusCancelled
+		return end, nil
+	}
 	iss := s.Issuers[fold(op.Policy.Issuer)]
 	if iss == nil {
-		return nil, fmt.Errorf("vault: an operation names the issuer %q, which is not configured", op.Policy.Issuer)
+		refused, err := s.noProvider(ctx, g, v, op.Policy.Issuer)
+		end.op.Status, end.op.ErrorCode, end.op.ErrorText = statusFailed, refused.Code, refused.Message
+		return end, err
 	}
 	signer, err := pki.ParseKey(op.PKCS8)
 	if err != nil {
@@ -160,68 +177,38 @@ func (s *Service) callIssuer(ctx context.Context, op operationRecord) (*ending, 
 	if err != nil {
 		return nil, err
 	}
-	end := &ending{op: op}
 	switch {
 	case result.Wait != nil:
 		end.op.IssuerState, end.wait = result.Wait.State, result.Wait.Until
-		return end, nil
 	case result.Refused != nil:
 		end.op.Status, end.op.ErrorCode, end.op.ErrorText = statusFailed, result.Refused.Code, result.Refused.Message
-		end.op.PKCS8, end.op.IssuerState = nil, nil
-		return end, nil
+		end.op.IssuerState = nil
+	default:
+		end.issued, err = newIssued(rendering{
+			id: op.Version, enabled: op.Enabled, tags: op.Tags, preserve: op.Preserve,
+			policy: policy, signer: signer, chain: result.Chain, now: now,
+		})
+		end.op.complete()
 	}
-	return end, end.complete(signer, policy, result.Chain, now)
+	return end, err
 }
 
-// complete renders everything that the issued version consists of.
-func (end *ending) complete(signer crypto.Signer, policy Policy, chain [][]byte, now time.Time) error {
-	leaf, err := x509.ParseCertificate(chain[0])
+// noProvider says why an issuer object of the vault cannot issue.
+func (s *Service) noProvider(ctx context.Context, g seal.Grant, v *vaultState, name string) (issuer.Refusal, error) {
+	record, ok, err := s.openIssuer(g, v, name, s.getter(ctx))
 	if err != nil {
-		return fmt.Errorf("vault: the issuer returned a certificate that cannot be read: %w", err)
+		return issuer.Refusal{}, err
 	}
-	end.cer = chain[0]
-	end.version = versionRecord{
-		ID: end.op.Version, Enabled: end.op.Enabled, NotBefore: unix(leaf.NotBefore), Expires: unix(leaf.NotAfter),
-		Created: unix(now), Updated: unix(now), Tags: end.op.Tags,
+	if !ok {
+		return issuer.Refusal{Code: codeRequestRejected, Message: "The vault has no issuer named " + name + " any more; change the issuer in the certificate's policy."}, nil
 	}
-	if end.key, err = newKeyVersion(end.version, end.op.PKCS8, signer, policy); err != nil {
-		return err
-	}
-	if end.secret, err = newSecretVersion(end.version, signer, policy, chain); err != nil {
-		return err
-	}
-	end.op.Status, end.op.PKCS8, end.op.IssuerState = statusCompleted, nil, nil
-	end.objects = [2]string{uuid.NewString(), uuid.NewString()}
-	return nil
+	return issuer.Refusal{Code: codeIssuerError, Message: fmt.Sprintf(
+		"The provider %s of the issuer %s cannot be reached from this vault. Send the CSR of this operation to the authority yourself and merge its answer, or use the issuer Self or Unknown.", record.Provider, record.Name)}, nil
 }
 
-func newKeyVersion(v versionRecord, pkcs8 []byte, signer crypto.Signer, policy Policy) (keyVersion, error) {
-	usage, err := pki.ParseKeyUsage(policy.KeyUsage)
-	if err != nil {
-		return keyVersion{}, err
-	}
-	spki, err := x509.MarshalPKIXPublicKey(signer.Public())
-	if err != nil {
-		return keyVersion{}, err
-	}
-	v.Tags = nil
-	return keyVersion{versionRecord: v, PKCS8: pkcs8, Ops: usage.KeyOps(), SPKI: spki}, nil
-}
-
-func newSecretVersion(v versionRecord, signer crypto.Signer, policy Policy, chain [][]byte) (secretVersion, error) {
-	if !policy.Exportable {
-		signer = nil
-	}
-	v.Tags = nil
-	out := secretVersion{versionRecord: v, ContentType: policy.ContentType}
-	if policy.ContentType == ContentTypePEM {
-		text, err := pki.EncodePEM(signer, chain)
-		out.Value = string(text)
-		return out, err
-	}
-	pfx, err := pki.EncodePFX(signer, chain)
-	out.Value = base64.StdEncoding.EncodeToString(pfx)
-	return out, err
+// complete marks the end of the operation. The private key is the key's from now on.
+func (r *operationRecord) complete() {
+	r.Status, r.Cancel, r.PKCS8, r.IssuerState, r.ErrorCode, r.ErrorText = statusCompleted, false, nil, nil, "", ""
 }
 
 // commit is the one commit that ends an operation. It checks again that the operation
@@ -244,62 +231,23 @@ func (end *ending) commit(e edit) error {
 	case recs[1].Revision != end.was || head.State != stateLive: // deleted or cancelled meanwhile
 		return store.ErrChanged
 	}
-	place := e.vault.place(kindOperation, end.ref, head.object, "")
-	if err := e.put(key, place, recs[1].Revision, end.op); err != nil {
-		return err
-	}
-	if err := e.tx.SetDue(key, end.wait); err != nil || end.op.Status != statusCompleted {
-		return err
-	}
-	return end.store(e, head.object)
+	return end.finish(e, head, recs[1].Revision)
 }
 
-// store puts the new version of all three objects, and keeps what was current as an
-// older version.
-func (end *ending) store(e edit, object string) error {
+// finish puts what became of the operation, and the version if there is one.
+func (end *ending) finish(e edit, head certificateHead, was store.Revision) error {
+	key := end.ref.key(kindOperation)
+	if err := e.put(key, e.vault.place(kindOperation, end.ref, head.object, ""), was, end.op); err != nil {
+		return err
+	}
+	if err := e.tx.SetDue(key, end.wait); err != nil || end.issued == nil {
+		return err
+	}
 	t, err := e.triple(end.ref)
 	if err != nil {
 		return err
 	}
-	if t.certificate.object != object {
-		return store.ErrChanged
-	}
-	if err := end.keepOlder(e, t); err != nil {
-		return err
-	}
-	for i, head := range []*header{&t.key.header, &t.secret.header} {
-		if head.object == "" {
-			*head = header{Name: t.certificate.Name, State: stateLive, Managed: true, object: end.objects[i]}
-		}
-	}
-	sequence := t.certificate.Sequence + 1
-	for _, head := range t.heads() {
-		head.base().Sequence = sequence
-	}
-	end.version.Sequence, end.key.Sequence, end.secret.Sequence = sequence, sequence, sequence
-	t.certificate.Current = certificateVersion{versionRecord: end.version, CER: end.cer, Preserve: end.op.Preserve}
-	t.key.Current, t.secret.Current = end.key, end.secret
-	for i, head := range t.heads() {
-		if err := e.putHead(tripleKinds[i], end.ref, t.revisions[i], head); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keepOlder makes records of the versions that are no longer current.
-func (end *ending) keepOlder(e edit, t triple) error {
-	if len(t.certificate.Current.CER) == 0 {
-		return nil
-	}
-	older := t.certificate.Current.ID
-	current := [3]any{t.certificate.Current, t.key.Current, t.secret.Current}
-	for i, head := range t.heads() {
-		if err := e.putVersion(versionKinds[i], end.ref, head.base().object, older, current[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return end.issued.put(e, end.ref, t)
 }
 
 // purgeDue does what a certificate's due row is about: a purge that was scheduled, or

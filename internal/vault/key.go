@@ -3,10 +3,10 @@ package vault
 import (
 	"context"
 	"crypto"
-	"crypto/x509"
 	"fmt"
 
 	"coffer/internal/access"
+	"coffer/internal/pki"
 	"coffer/internal/seal"
 	"coffer/internal/store"
 )
@@ -16,6 +16,7 @@ type Key struct {
 	Name, Version string
 	Public        crypto.PublicKey // *rsa.PublicKey or *ecdsa.PublicKey
 	Ops           []string         // key_ops, as in a JWK
+	HSM           bool             // of a kind with the suffix -HSM
 	Attributes    Attributes
 	Tags          map[string]string
 	Managed       bool // belongs to the certificate of its name
@@ -59,12 +60,12 @@ func (s *Service) GetKey(ctx context.Context, caller access.Caller, ref Ref) (Ke
 }
 
 func (v keyVersion) key(vault *vaultState, head header) (Key, error) {
-	public, err := x509.ParsePKIXPublicKey(v.SPKI)
+	public, err := pki.ParsePublicKey(v.SPKI)
 	if err != nil {
 		return Key{}, fmt.Errorf("vault: a public key cannot be read: %w", err)
 	}
 	return Key{
-		Name: head.Name, Version: v.ID, Public: public, Ops: v.Ops,
+		Name: head.Name, Version: v.ID, Public: public, Ops: v.Ops, HSM: v.HSM,
 		Attributes: v.attributes(vault), Tags: v.Tags, Managed: head.Managed,
 	}, nil
 }

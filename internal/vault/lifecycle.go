@@ -151,6 +151,9 @@ func (e edit) deleteTriple(ref Ref, t triple, purgeAt time.Time) error {
 	if err := e.tx.SetDue(ref.key(kindOperation), time.Time{}); err != nil {
 		return err
 	}
+	if err := e.schedule(ref, &t.certificate); err != nil { // never, now
+		return err
+	}
 	return e.tx.SetDue(ref.key(kindCertificate), purgeAt)
 }
 
@@ -174,6 +177,9 @@ func (e edit) recoverTriple(ref Ref, t triple, now time.Time) error {
 		if err := e.tx.SetDue(ref.key(kindOperation), now); err != nil {
 			return err
 		}
+	}
+	if err := e.schedule(ref, &t.certificate); err != nil {
+		return err
 	}
 	return e.tx.SetDue(ref.key(kindCertificate), time.Time{})
 }

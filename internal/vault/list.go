@@ -82,18 +82,18 @@ func (s *Service) sealPosition(g seal.Grant, place seal.Place, at position) (str
 	return base64.RawURLEncoding.EncodeToString(box), err
 }
 
-// A scan is one page of a list under way: it looks at no more rows than the page has,
-// whatever of them is shown, so that its cost does not depend on the vault.
-type scan struct {
+// A list is what a page is cut from: the records with a prefix.
+type list struct {
 	op         gate.Operation
 	collection string
-	place      func(*vaultState) seal.Place
 	prefix     store.Key
 }
 
-// page runs a scan: decides, reads size rows from where the token says, and shows each
-// row to show. It returns the token of the next page, or none.
-func (s *Service) page(ctx context.Context, caller access.Caller, ref Ref, p Page, sc scan, show func(seal.Grant, *vaultState, position, store.Record) error) (next string, err error) {
+// page decides, reads the rows of one page from where the token says, and hands each
+// to show. It looks at no more rows than the page has, whatever of them is shown, so
+// that its cost does not depend on the vault. It returns the token of the next page, or
+// none.
+func (s *Service) page(ctx context.Context, caller access.Caller, ref Ref, p Page, l list, show func(edit, position, store.Record) error) (next string, err error) {
 	if p, err = p.check(); err != nil {
 		return "", err
 	}
@@ -101,33 +101,30 @@ func (s *Service) page(ctx context.Context, caller access.Caller, ref Ref, p Pag
 	if err != nil {
 		return "", err
 	}
-	err = s.Gate.Read(ctx, s.request(f, sc.op, sc.collection, ref), func(g seal.Grant) error {
-		place := sc.place(f.vault)
+	err = s.Gate.Read(ctx, s.request(f, l.op, l.collection, ref), func(g seal.Grant) error {
+		place := positionPlace(f.vault, l.collection, "")
 		at, err := s.openPosition(g, place, p)
 		if err != nil {
 			return err
 		}
-		// The snapshot of the rows has the vault in it again: a list is of the vault
-		// that the caller may read, and of no namesake.
-		f, err := s.findPage(ctx, caller, ref.Vault, func(tx store.Tx) ([]store.Record, error) {
-			return tx.Scan(sc.prefix, after(sc.prefix, at.After), p.Size+1)
-		})
-		if err != nil {
-			return err
-		}
-		if !f.vault.rules.Allow(f.caller, sc.op.Permission).Allowed || f.vault.place("", ref, "", "").Vault != place.Vault {
-			return store.ErrChanged
-		}
-		rows := f.recs[:min(len(f.recs), p.Size)]
-		for _, row := range rows {
-			if err := show(g, f.vault, at, row); err != nil {
+		more := false
+		if err := s.view(ctx, g, f.vault, func(e edit) error {
+			rows, err := e.tx.Scan(l.prefix, after(l.prefix, at.After), p.Size+1)
+			if err != nil {
 				return err
 			}
+			more = len(rows) > p.Size
+			for _, row := range rows[:min(len(rows), p.Size)] {
+				if err := show(e, at, row); err != nil {
+					return err
+				}
+				at.After = string(row.Key[len(l.prefix):])
+			}
+			return nil
+		}); err != nil || !more {
+			return err
 		}
-		if len(f.recs) > p.Size {
-			at.After = string(rows[len(rows)-1].Key[len(sc.prefix):])
-			next, err = s.sealPosition(g, place, at)
-		}
+		next, err = s.sealPosition(g, place, at)
 		return err
 	})
 	return next, explain(err)
@@ -145,15 +142,14 @@ func after(prefix store.Key, name string) store.Key {
 // deleted certificates are left out after the page was cut, as in the service
 // (recorded).
 func (s *Service) ListCertificates(ctx context.Context, caller access.Caller, vault string, p Page) (out []Certificate, next string, err error) {
-	sc := scan{op: CertificateList, collection: "certificates", prefix: listPrefix(vault, kindCertificate),
-		place: func(v *vaultState) seal.Place { return positionPlace(v, "certificates", "") }}
-	next, err = s.page(ctx, caller, Ref{Vault: vault}, p, sc, func(g seal.Grant, v *vaultState, at position, row store.Record) error {
+	l := list{op: CertificateList, collection: "certificates", prefix: listPrefix(vault, kindCertificate)}
+	next, err = s.page(ctx, caller, Ref{Vault: vault}, p, l, func(e edit, at position, row store.Record) error {
 		var head certificateHead
-		ref := Ref{Vault: vault, Name: string(row.Key[len(sc.prefix):])}
-		if _, err := s.openHead(g, v, kindCertificate, ref, row, &head); err != nil {
+		ref := Ref{Vault: vault, Name: string(row.Key[len(l.prefix):])}
+		if _, err := s.openHead(e.g, e.vault, kindCertificate, ref, row, &head); err != nil {
 			return err
 		}
-		if c := head.certificate(v); head.State == stateLive && (c.Issued() || at.IncludePending) {
+		if c := head.certificate(e.vault); head.State == stateLive && (c.Issued() || at.IncludePending) {
 			out = append(out, c)
 		}
 		return nil
@@ -163,20 +159,17 @@ func (s *Service) ListCertificates(ctx context.Context, caller access.Caller, va
 
 // ListDeletedCertificates returns a page of the deleted certificates, by name.
 func (s *Service) ListDeletedCertificates(ctx context.Context, caller access.Caller, vault string, p Page) (out []DeletedCertificate, next string, err error) {
-	sc := scan{op: CertificateListDeleted, collection: "deletedcertificates", prefix: listPrefix(vault, indexDeleted),
-		place: func(v *vaultState) seal.Place { return positionPlace(v, "deletedcertificates", "") }}
-	next, err = s.page(ctx, caller, Ref{Vault: vault}, p, sc, func(g seal.Grant, v *vaultState, _ position, row store.Record) error {
-		ref := Ref{Vault: vault, Name: string(row.Key[len(sc.prefix):])}
-		recs, err := s.Store.Get(ctx, store.Ask{Key: ref.key(kindCertificate)})
-		if err != nil {
+	l := list{op: CertificateListDeleted, collection: "deletedcertificates", prefix: listPrefix(vault, indexDeleted)}
+	next, err = s.page(ctx, caller, Ref{Vault: vault}, p, l, func(e edit, at position, row store.Record) error {
+		var head certificateHead
+		was, err := e.head(kindCertificate, Ref{Vault: vault, Name: string(row.Key[len(l.prefix):])}, &head)
+		if err != nil || was == 0 || head.State != stateDeleted { // the index is a hint
 			return err
 		}
-		var head certificateHead
-		ok, err := s.openHead(g, v, kindCertificate, ref, recs[0], &head)
-		if ok && head.State == stateDeleted { // the index is a hint
-			out = append(out, head.deleted(v))
+		if c := head.deleted(e.vault); c.Issued() || at.IncludePending {
+			out = append(out, c)
 		}
-		return err
+		return nil
 	})
 	return out, next, err
 }
@@ -199,8 +192,12 @@ func (s *Service) ListCertificateVersions(ctx context.Context, caller access.Cal
 		if err != nil {
 			return err
 		}
-		head, rows, err := s.versionRows(ctx, g, f.vault, ref, at.After, p.Size+1)
-		if err != nil {
+		var head certificateHead
+		var rows []certificateVersion
+		if err := s.view(ctx, g, f.vault, func(e edit) error {
+			head, rows, err = e.versionRows(ref, at.After, p.Size+1)
+			return err
+		}); err != nil {
 			return err
 		}
 		for _, v := range rows[:min(len(rows), p.Size)] {
@@ -215,28 +212,20 @@ func (s *Service) ListCertificateVersions(ctx context.Context, caller access.Cal
 	return out, next, explain(err)
 }
 
-// versionRows reads at most limit versions after one, the current among them, in one
-// snapshot.
-func (s *Service) versionRows(ctx context.Context, g seal.Grant, v *vaultState, ref Ref, last string, limit int) (head certificateHead, rows []certificateVersion, err error) {
+// versionRows reads at most limit versions after one, the current among them.
+func (e edit) versionRows(ref Ref, last string, limit int) (head certificateHead, rows []certificateVersion, err error) {
+	if _, err = e.head(kindCertificate, ref, &head); err != nil || head.State != stateLive {
+		return head, nil, err
+	}
 	prefix := ref.versionPrefix(kindCertificateVersion)
-	var recs []store.Record
-	err = s.Store.View(ctx, func(tx store.Tx) error {
-		rec, err := tx.Get(ref.key(kindCertificate))
-		if err != nil {
-			return err
-		}
-		if _, err = s.openHead(g, v, kindCertificate, ref, rec, &head); err != nil || head.State != stateLive {
-			return err
-		}
-		recs, err = tx.Scan(prefix, after(prefix, last), limit)
-		return err
-	})
-	if err != nil || head.State != stateLive {
+	recs, err := e.tx.Scan(prefix, after(prefix, last), limit)
+	if err != nil {
 		return head, nil, err
 	}
 	for _, rec := range recs {
 		var row certificateVersion
-		if _, err := s.open(g, v, v.place(kindCertificateVersion, ref, head.object, string(rec.Key[len(prefix):])), rec, &row); err != nil {
+		place := e.vault.place(kindCertificateVersion, ref, head.object, string(rec.Key[len(prefix):]))
+		if _, err := e.s.open(e.g, e.vault, place, rec, &row); err != nil {
 			return head, nil, err
 		}
 		rows = append(rows, row)

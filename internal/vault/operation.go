@@ -15,7 +15,7 @@ type Operation struct {
 	RequestID             string
 	Issuer                string // as the policy has it
 	CSR                   []byte // DER
-	Status                string // "inProgress", "completed" or "failed"
+	Status                string // "inProgress", "completed", "failed" or "cancelled"
 	CancellationRequested bool
 	ErrorCode, ErrorText  string // when failed
 	Preserve              *bool  // preserveCertOrder, if it was supplied
@@ -24,11 +24,16 @@ type Operation struct {
 // InProgress reports whether the operation has not ended.
 func (o Operation) InProgress() bool { return o.Status == statusInProgress }
 
+// Merges reports whether the operation waits for a certificate to be merged.
+func (o Operation) Merges() bool { return o.InProgress() && fold(o.Issuer) == unknownIssuer }
+
 // Completed reports whether the certificate was issued.
 func (o Operation) Completed() bool { return o.Status == statusCompleted }
 
 // Failed reports whether the issuer refused.
 func (o Operation) Failed() bool { return o.Status == statusFailed }
+
+func (r operationRecord) merges() bool { return fold(r.Policy.Issuer) == unknownIssuer }
 
 func (r operationRecord) operation(name string) Operation {
 	return Operation{

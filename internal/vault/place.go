@@ -18,6 +18,9 @@ const (
 	kindKeyVersion         = "key-version"
 	kindSecretVersion      = "secret-version"
 	kindOperation          = "operation"
+	kindContacts           = "contacts"
+	kindIssuer             = "issuer"
+	kindRenewal            = "renewal" // no record: a due row only
 )
 
 // Where the records are. Names are folded to lower case, so that they are compared
@@ -28,6 +31,9 @@ const (
 //	o/{vault}/certificate-version/{name}/{version}   an older version; likewise …
 //	o/{vault}/operation/{name}            the operation of a certificate
 //	o/{vault}/deleted/{name}              index: a certificate that may be deleted
+//	o/{vault}/renewal/{name}              due row: the certificate may have to be renewed
+//	o/{vault}/contacts/                   the contacts of the vault
+//	o/{vault}/issuer/{name}               an issuer object
 const (
 	vaultPrefix  = "vault/"
 	objectPrefix = "o/"

@@ -72,6 +72,7 @@ type keyVersion struct {
 	PKCS8 []byte   `cbor:"20,keyasint"` // the private key
 	Ops   []string `cbor:"21,keyasint"` // key_ops
 	SPKI  []byte   `cbor:"22,keyasint"` // the public key, DER
+	HSM   bool     `cbor:"23,keyasint"` // of a kind with the suffix -HSM
 }
 
 type keyHead struct {
@@ -95,6 +96,7 @@ const (
 	statusInProgress = "inProgress"
 	statusCompleted  = "completed"
 	statusFailed     = "failed"
+	statusCancelled  = "cancelled"
 )
 
 type operationRecord struct {
@@ -102,7 +104,7 @@ type operationRecord struct {
 	Version     string            `cbor:"2,keyasint"` // the id that the issued version will have
 	Status      string            `cbor:"3,keyasint"`
 	CSR         []byte            `cbor:"4,keyasint"` // DER
-	PKCS8       []byte            `cbor:"5,keyasint"` // the private key, until the operation has ended
+	PKCS8       []byte            `cbor:"5,keyasint"` // the private key, until there is a certificate
 	Policy      policyRecord      `cbor:"6,keyasint"` // as it was when the operation began
 	Enabled     bool              `cbor:"7,keyasint"`
 	Tags        map[string]string `cbor:"8,keyasint"`
@@ -134,6 +136,7 @@ type policyRecord struct {
 	Enabled        bool             `cbor:"17,keyasint"`
 	Created        int64            `cbor:"18,keyasint"`
 	Updated        int64            `cbor:"19,keyasint"`
+	HSM            bool             `cbor:"20,keyasint"` // the key is of a kind with the suffix -HSM
 }
 
 // sansRecord tells an absent list (nil) from an empty one.
@@ -159,6 +162,60 @@ type vaultRecord struct {
 	PurgeProtection bool            `cbor:"5,keyasint"`
 	Policies        []policyOfVault `cbor:"6,keyasint"`
 	Created         int64           `cbor:"7,keyasint"`
+	Premium         bool            `cbor:"8,keyasint"` // takes keys of the kinds with the suffix -HSM
+}
+
+// contactsRecord is who is to be told of a vault's certificates.
+type contactsRecord struct {
+	Contacts []contactRecord `cbor:"1,keyasint"`
+}
+
+// contactRecord tells a member that was not sent (nil) from an empty one.
+type contactRecord struct {
+	Email *string `cbor:"1,keyasint"`
+	Name  *string `cbor:"2,keyasint"`
+	Phone *string `cbor:"3,keyasint"`
+}
+
+// issuerRecord is an issuer object of a vault, credentials included.
+type issuerRecord struct {
+	Name         string              `cbor:"1,keyasint"` // as it was created
+	Provider     string              `cbor:"2,keyasint"`
+	HasAccount   bool                `cbor:"3,keyasint"` // credentials were sent
+	AccountID    *string             `cbor:"4,keyasint"`
+	Password     *string             `cbor:"5,keyasint"`
+	Organization *organizationRecord `cbor:"6,keyasint"`
+	Enabled      bool                `cbor:"7,keyasint"`
+	Created      int64               `cbor:"8,keyasint"`
+	Updated      int64               `cbor:"9,keyasint"`
+}
+
+type organizationRecord struct {
+	ID     *string       `cbor:"1,keyasint"`
+	Admins []adminRecord `cbor:"2,keyasint"` // nil when not sent
+}
+
+type adminRecord struct {
+	FirstName *string `cbor:"1,keyasint"`
+	LastName  *string `cbor:"2,keyasint"`
+	Email     *string `cbor:"3,keyasint"`
+	Phone     *string `cbor:"4,keyasint"`
+}
+
+// backupRecord is what a backup blob holds: everything of one certificate.
+type backupRecord struct {
+	Certificate certificateHead  `cbor:"1,keyasint"`
+	Key         *keyHead         `cbor:"2,keyasint"` // nil when it was never issued
+	Secret      *secretHead      `cbor:"3,keyasint"`
+	Older       []versionBackup  `cbor:"4,keyasint"`
+	Operation   *operationRecord `cbor:"5,keyasint"`
+}
+
+// versionBackup is one older version of all three.
+type versionBackup struct {
+	Certificate certificateVersion `cbor:"1,keyasint"`
+	Key         keyVersion         `cbor:"2,keyasint"`
+	Secret      secretVersion      `cbor:"3,keyasint"`
 }
 
 // policyOfVault is an access policy.

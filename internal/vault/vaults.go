@@ -22,6 +22,7 @@ type Vault struct {
 	TenantID        string
 	RetentionDays   int // how long a deleted object can be recovered; 7 to 90
 	PurgeProtection bool
+	Premium         bool // takes keys of the kinds with the suffix -HSM
 	Policies        []access.Policy
 }
 
@@ -50,7 +51,7 @@ func (s *Service) CreateVault(ctx context.Context, v Vault) error {
 	}
 	record := vaultRecord{
 		Name: v.Name, Location: v.Location, TenantID: v.TenantID, RetentionDays: v.RetentionDays,
-		PurgeProtection: v.PurgeProtection, Created: unix(s.Now()),
+		PurgeProtection: v.PurgeProtection, Premium: v.Premium, Created: unix(s.Now()),
 	}
 	for _, p := range v.Policies {
 		record.Policies = append(record.Policies, policyOfVault(p))
@@ -149,7 +150,7 @@ func (s *Service) GetVault(ctx context.Context, name string) (Vault, error) {
 	}
 	return Vault{
 		Name: v.Name, Location: v.Location, TenantID: v.TenantID, RetentionDays: v.RetentionDays,
-		PurgeProtection: v.PurgeProtection, Policies: slices.Clone(v.rules.Policies),
+		PurgeProtection: v.PurgeProtection, Premium: v.Premium, Policies: slices.Clone(v.rules.Policies),
 	}, nil
 }
 
@@ -202,7 +203,7 @@ func (s *Service) touch(ctx context.Context, caller access.Caller, name string) 
 	if owner.ObjectID == "" || caller.ObjectID != owner.ObjectID || caller.TenantID != owner.TenantID {
 		return false, nil
 	}
-	err := s.CreateVault(ctx, Vault{Name: name, TenantID: owner.TenantID, Policies: []access.Policy{AllPermissions(owner.TenantID, owner.ObjectID)}})
+	err := s.CreateVault(ctx, Vault{Name: name, TenantID: owner.TenantID, Premium: true, Policies: []access.Policy{AllPermissions(owner.TenantID, owner.ObjectID)}})
 	var taken *Error
 	if errors.As(err, &taken) && taken.Code == CodeConflict { // another request was first
 		err = nil

@@ -179,6 +179,108 @@ type CreateCertificate struct {
 	PreserveCertOrder *bool              `json:"preserveCertOrder"`
 }
 
+// ImportCertificate is the body of an import request.
+type ImportCertificate struct {
+	Value             string             `json:"value"` // PKCS#12 in base64, or PEM
+	Password          string             `json:"pwd"`
+	Policy            *CertificatePolicy `json:"policy"`
+	Attributes        *AttributesInput   `json:"attributes"`
+	Tags              *map[string]string `json:"tags"`
+	PreserveCertOrder *bool              `json:"preserveCertOrder"`
+}
+
+// UpdateCertificate is the body of a PATCH of a certificate.
+type UpdateCertificate struct {
+	Policy     *CertificatePolicy `json:"policy"`
+	Attributes *AttributesInput   `json:"attributes"`
+	Tags       *map[string]string `json:"tags"`
+}
+
+// MergeCertificate is the body of a merge. The certificates are texts, because what is
+// wrong with them is looked at after the operation was found.
+type MergeCertificate struct {
+	X5C        []string           `json:"x5c"` // base64 of DER
+	Attributes *AttributesInput   `json:"attributes"`
+	Tags       *map[string]string `json:"tags"`
+}
+
+// UpdateOperation is the body of a PATCH of an operation.
+type UpdateOperation struct {
+	CancellationRequested *bool `json:"cancellation_requested"`
+}
+
+// A Backup carries a backup blob, both ways.
+type Backup struct {
+	Value string `json:"value"` // base64url without padding
+}
+
+// Contacts are those of a vault. A request has no id.
+type Contacts struct {
+	ID       string     `json:"id,omitempty"`
+	Contacts *[]Contact `json:"contacts"`
+}
+
+// A Contact has what was sent of it.
+type Contact struct {
+	Email *string `json:"email,omitempty"`
+	Name  *string `json:"name,omitempty"`
+	Phone *string `json:"phone,omitempty"`
+}
+
+// IssuerBundle is an issuer object.
+type IssuerBundle struct {
+	ID           string               `json:"id"`
+	Provider     string               `json:"provider"`
+	Credentials  *IssuerCredentials   `json:"credentials,omitempty"`
+	Organization *OrganizationDetails `json:"org_details,omitempty"`
+	Attributes   IssuerAttributes     `json:"attributes"`
+}
+
+// IssuerCredentials never have a password on the way out.
+type IssuerCredentials struct {
+	AccountID *string `json:"account_id,omitempty"`
+	Password  *string `json:"pwd,omitempty"`
+}
+
+// OrganizationDetails have a zip that is always 0 (recorded).
+type OrganizationDetails struct {
+	ID           *string        `json:"id,omitempty"`
+	Zip          int            `json:"zip"`
+	AdminDetails *[]AdminDetail `json:"admin_details,omitempty"`
+}
+
+// An AdminDetail has what was sent of it.
+type AdminDetail struct {
+	FirstName *string `json:"first_name,omitempty"`
+	LastName  *string `json:"last_name,omitempty"`
+	Email     *string `json:"email,omitempty"`
+	Phone     *string `json:"phone,omitempty"`
+}
+
+// IssuerAttributes are those of an issuer object.
+type IssuerAttributes struct {
+	Enabled bool  `json:"enabled"`
+	Created int64 `json:"created"`
+	Updated int64 `json:"updated"`
+}
+
+// SetIssuer is the body of a PUT and of a PATCH of an issuer object.
+type SetIssuer struct {
+	Provider     *string            `json:"provider"`
+	Credentials  *IssuerCredentials `json:"credentials"`
+	Organization *struct {
+		ID           *string        `json:"id"`
+		AdminDetails *[]AdminDetail `json:"admin_details"`
+	} `json:"org_details"`
+	Attributes *AttributesInput `json:"attributes"`
+}
+
+// IssuerItem is a row of the list of issuer objects.
+type IssuerItem struct {
+	ID       string `json:"id"`
+	Provider string `json:"provider"`
+}
+
 // AttributesInput is what a request may say of attributes. Only Enabled has an
 // effect; the times are checked for their type and then ignored (recorded).
 type AttributesInput struct {
