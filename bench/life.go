@@ -4,56 +4,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
-
-	"coffer/internal/seal"
 )
-
-// benchFirstToken measures from opening the store to the first token, in this process,
-// on a fresh store and on a kept one. Starting a process costs a little more; the time
-// of `coffer run -- true` above has that.
-func benchFirstToken(string) error {
-	var fresh, kept []time.Duration
-	for range 15 {
-		dir, err := os.MkdirTemp("", "coffer-bench-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		root, err := seal.NewRootKey(rand.Reader)
-		if err != nil {
-			return err
-		}
-		for _, times := range []*[]time.Duration{&fresh, &kept} {
-			took, err := firstToken(dir, root)
-			if err != nil {
-				return err
-			}
-			*times = append(*times, took)
-		}
-	}
-	fmt.Printf("start to first token, fresh store  %8.1f ms   (at most 120; median of 15)\n", ms(median(fresh)))
-	fmt.Printf("start to first token, kept store   %8.1f ms   (at most 50; median of 15)\n", ms(median(kept)))
-	return nil
-}
-
-func firstToken(dir string, root seal.RootKey) (time.Duration, error) {
-	start := time.Now()
-	s := &served{}
-	var err error
-	if s.core, err = openCore(dir, root); err != nil {
-		return 0, err
-	}
-	if err := s.listen(s.core.Handler()); err != nil {
-		return 0, err
-	}
-	defer s.close()
-	_, err = s.signIn()
-	return time.Since(start), err
-}
 
 // benchLife measures a whole life of an RSA 2048 certificate, and the share that making
 // the key pair has in it; and the memory of an idle run.

@@ -21,7 +21,14 @@ import (
 
 func main() {
 	debug.SetGCPercent(400) // as the binary does
-	if err := run(); err != nil {
+	part := run
+	if started := os.Getenv(startedAt); started != "" {
+		part = func() error { return askToken(started) }
+	}
+	if dir := os.Getenv(walkIn); dir != "" {
+		part = func() error { return walk(dir) }
+	}
+	if err := part(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -34,7 +41,7 @@ func run() error {
 		return fmt.Errorf("build first: %w", err)
 	}
 	fmt.Printf("binary                             %8.1f MB   (at most 25)\n", float64(info.Size())/1e6)
-	for _, part := range []func(string) error{benchStart, benchFirstToken, benchGet, benchLife} {
+	for _, part := range []func(string) error{benchStart, benchFirstToken, benchGet, benchLife, benchWrites, benchLarge} {
 		if err := part(binary); err != nil {
 			return err
 		}

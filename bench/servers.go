@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"coffer/internal/access"
 	"coffer/internal/audit"
 	"coffer/internal/pki"
 	"coffer/internal/seal"
@@ -99,6 +100,11 @@ func newVault() (*served, error) {
 	}
 	s.request = func() (*http.Request, error) { return s.newRequest("GET", "/certificates/web", "") }
 	return s, s.create("web")
+}
+
+// caller is the principal of all requests, for calls that go round HTTP.
+func (s *served) caller() access.Caller {
+	return access.Caller{TenantID: s.core.Tenant.TenantID(), ObjectID: app.ObjectID, AppID: app.AppID}
 }
 
 func openCore(dir string, root seal.RootKey) (*server.Core, error) {
