@@ -64,12 +64,16 @@ func benchLarge(string) error {
 // openKept opens a store in a directory, with its root key beside it.
 func openKept(dir string) (*server.Core, access.Caller, error) {
 	path := filepath.Join(dir, "root.key")
-	root, err := seal.ReadRootKeyFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if root, err = seal.NewRootKey(rand.Reader); err == nil {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		root, err := seal.NewRootKey(rand.Reader)
+		if err == nil {
 			err = seal.WriteRootKeyFile(path, root)
 		}
+		if err != nil {
+			return nil, access.Caller{}, err
+		}
 	}
+	root, err := seal.ReadRootKeyFile(path)
 	if err != nil {
 		return nil, access.Caller{}, err
 	}

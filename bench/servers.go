@@ -113,7 +113,7 @@ func openCore(dir string, root seal.RootKey) (*server.Core, error) {
 		return nil, err
 	}
 	core, err := server.Open(context.Background(), server.Options{
-		StorePath: filepath.Join(dir, "store"), Create: true, Root: root, Sink: sink, Log: slog.New(slog.DiscardHandler), Names: server.PublicNames(), FirstTouch: true,
+		StorePath: filepath.Join(dir, "store"), Create: true, Root: root, Sink: sink, Log: slog.New(slog.DiscardHandler), Names: server.PublicNames(), FirstTouch: true, OwnProcess: true,
 	})
 	if err != nil {
 		return nil, err

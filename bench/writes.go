@@ -92,7 +92,7 @@ func bareCommits(writers int) (groups, updates float64, err error) {
 // benchRSA compares creating RSA certificates with making their key pairs alone, on the
 // same processors, and counts reads meanwhile.
 func benchRSA(s *served) error {
-	cores := runtime.GOMAXPROCS(0)
+	cores := runtime.NumCPU()
 	const d = 8 * time.Second
 	keys, err := during(d, cores, func(int) error {
 		_, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ import (
 	"coffer/internal/entra"
 	"coffer/internal/gate"
 	"coffer/internal/httpd"
+	"coffer/internal/idle"
 	"coffer/internal/issuer"
 	"coffer/internal/seal"
 	"coffer/internal/store"
@@ -35,6 +37,9 @@ import (
 	"coffer/internal/tenant"
 	"coffer/internal/vault"
 )
+
+// keyQueue is how many requests may wait for a key pair.
+const keyQueue = 256
 
 // An Options says what a Core is made of.
 type Options struct {
@@ -50,6 +55,9 @@ type Options struct {
 	Names Names
 	// FirstTouch lets the owner's first request make a vault.
 	FirstTouch bool
+	// OwnProcess says that the process is there for the Core: it may set how many
+	// processors Go uses.
+	OwnProcess bool
 	// Access is told of every answered request; may be nil.
 	Access func(httpd.Access)
 	// Issuers are the issuers of certificates, by folded name; nil: Self alone.
@@ -134,7 +142,10 @@ func (c *Core) assemble(ctx context.Context) error {
 	config := vault.Config{
 		Store: c.Store, Keyring: keyring, Gate: c.Gate, Principals: principals{c.Tenant}, Now: o.Now, Log: o.Log,
 		TenantID: c.Tenant.TenantID(), Suffix: o.Names.VaultSuffix, Location: o.Names.Location,
-		Issuers: o.Issuers, SoleNode: true,
+		Issuers: o.Issuers, SoleNode: true, Keys: idle.New(runtime.GOMAXPROCS(0), keyQueue),
+	}
+	if o.OwnProcess {
+		config.Keys.AddProcessors()
 	}
 	if o.FirstTouch {
 		config.FirstTouch = c.firstTouch

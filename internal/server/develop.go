@@ -145,7 +145,7 @@ func upstream(environ []string) func(*url.URL) (*url.URL, error) {
 // options are those of the core. A run that keeps nothing has its root key in memory
 // only, and a store without a name.
 func (d Development) options() (Options, error) {
-	o := Options{Create: true, Log: d.Log, Names: PublicNames(), FirstTouch: !d.Strict, Access: d.Access}
+	o := Options{Create: true, OwnProcess: true, Log: d.Log, Names: PublicNames(), FirstTouch: !d.Strict, Access: d.Access}
 	var err error
 	if d.Data == "" {
 		o.StorePath, o.Ephemeral, o.Sink = filepath.Join(d.Scratch, storeFile), true, audit.Discard{}

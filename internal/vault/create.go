@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffer/internal/access"
+	"coffer/internal/idle"
 	"coffer/internal/pki"
 	"coffer/internal/seal"
 	"coffer/internal/store"
@@ -190,31 +192,26 @@ func (s *Service) keyFor(ctx context.Context, g seal.Grant, f found, ref Ref, p 
 	return s.generate(ctx, p.KeyType)
 }
 
-// generate makes a key pair when it is its turn.
+// generate makes a key pair; one that takes long, when it is its turn.
 func (s *Service) generate(ctx context.Context, kt pki.KeyType) (signer crypto.Signer, err error) {
-	err = s.turn(ctx, func() (err error) {
+	if kt.Kty == "EC" {
+		return pki.GenerateKey(kt)
+	}
+	err = s.turn(ctx, func() error {
 		signer, err = pki.GenerateKey(kt)
 		return err
 	})
 	return signer, err
 }
 
-// turn runs what keeps a processor busy, when it is its turn: so much of it at one
-// time, and a bounded queue, so that reads go on.
-func (s *Service) turn(ctx context.Context, work func() error) error {
-	select {
-	case s.waiting <- struct{}{}:
-		defer func() { <-s.waiting }()
-	default:
+// turn runs what keeps a processor busy, when it is its turn and beside everything
+// else, so that reads go on.
+func (s *Service) turn(ctx context.Context, work func() error) (err error) {
+	refused := s.Keys.Do(ctx, func() { err = work() })
+	if errors.Is(refused, idle.ErrFull) {
 		return &Error{Code: CodeThrottled, RetryAfter: time.Second, Message: "Too many keys are being made or read at this moment; try again in a second."}
 	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return work()
+	return errors.Join(refused, err)
 }
 
 func (c *creation) fillOperation(in NewCertificate, signer crypto.Signer) error {

@@ -40,6 +40,7 @@ import (
 
 	"coffer/internal/access"
 	"coffer/internal/gate"
+	"coffer/internal/idle"
 	"coffer/internal/issuer"
 	"coffer/internal/jobs"
 	"coffer/internal/seal"
@@ -81,16 +82,10 @@ type Config struct {
 	// SoleNode says that no other node has the store, so that work which an earlier
 	// process had leased is free at once.
 	SoleNode bool
-	// KeyGenerations bounds the key pairs made at one time; more wait, and beyond
-	// KeyQueue waiting requests are refused with Throttled. Zero means the defaults.
-	KeyGenerations, KeyQueue int
+	// Keys does what keeps a processor busy: it makes RSA key pairs and reads imported
+	// files. Beyond what may wait before it, requests are refused with Throttled.
+	Keys *idle.Pool
 }
-
-// The defaults of Config.
-const (
-	defaultKeyGenerations = 2
-	defaultKeyQueue       = 256
-)
 
 // lease is how long the node that took up an issuance has it for itself.
 const lease = 30 * time.Second
@@ -99,10 +94,8 @@ const lease = 30 * time.Second
 // goroutines.
 type Service struct {
 	Config
-	vaults  *store.Cache[*vaultState]
-	runner  *jobs.Runner
-	slots   chan struct{} // a place is held by every key generation under way
-	waiting chan struct{} // a place is held by every request that has or wants a slot
+	vaults *store.Cache[*vaultState]
+	runner *jobs.Runner
 
 	mu      sync.Mutex
 	signing map[store.Key]chan struct{} // closed when the issuance here has ended
@@ -111,21 +104,14 @@ type Service struct {
 
 // New returns the service. Run has to be called for due work to be done.
 func New(c Config) (*Service, error) {
-	if c.Store == nil || c.Keyring == nil || c.Gate == nil || c.Principals == nil || c.Now == nil || c.Log == nil {
+	if c.Store == nil || c.Keyring == nil || c.Gate == nil || c.Principals == nil || c.Now == nil || c.Log == nil || c.Keys == nil {
 		return nil, errors.New("vault: Config lacks a part")
 	}
 	if c.Issuers[selfIssuer] == nil {
 		return nil, errors.New("vault: Config has no issuer named self")
 	}
-	if c.KeyGenerations <= 0 {
-		c.KeyGenerations = defaultKeyGenerations
-	}
-	if c.KeyQueue <= 0 {
-		c.KeyQueue = defaultKeyQueue
-	}
 	s := &Service{
 		Config: c, vaults: store.NewCache[*vaultState](1024),
-		slots: make(chan struct{}, c.KeyGenerations), waiting: make(chan struct{}, c.KeyGenerations+c.KeyQueue),
 		signing: map[store.Key]chan struct{}{},
 	}
 	s.runner = jobs.New(jobs.Config{
