@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"time"
 
@@ -219,6 +218,3 @@ func samePublicKey(public any, spki []byte) bool {
 	other, err := pki.MarshalPublicKey(public)
 	return err == nil && string(other) == string(spki)
 }
-
-// decodeBase64 takes the standard form, with line breaks or without.
-func decodeBase64(text string) ([]byte, error) { return base64.StdEncoding.DecodeString(text) }
