@@ -162,7 +162,7 @@ func readBody(w http.ResponseWriter, r *http.Request, route *route) ([]byte, err
 		return nil, nil
 	}
 	limit := int64(maxBody)
-	if route.operation == vault.CertificateRestore {
+	if strings.HasSuffix(route.pattern, "/restore") {
 		limit = maxRestore
 	}
 	body, err := httpd.ReadBody(w, r, limit)

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -52,25 +53,59 @@ var routes = []route{
 	{"GET", "deletedcertificates/{name}", vault.CertificateGetDeleted, false, (*Door).getDeletedCertificate, since2016},
 	{"POST", "deletedcertificates/{name}/recover", vault.CertificateRecover, false, (*Door).recoverDeletedCertificate, since2016},
 	{"DELETE", "deletedcertificates/{name}", vault.CertificatePurge, false, (*Door).purgeDeletedCertificate, since2016},
+	{"GET", "secrets", vault.SecretList, false, (*Door).listSecrets, ""},
+	{"POST", "secrets/restore", vault.SecretRestore, true, (*Door).restoreSecret, ""},
+	{"POST", "secrets/{name}/backup", vault.SecretBackup, false, (*Door).backupSecret, ""},
+	{"GET", "secrets/{name}/versions", vault.SecretListVersions, false, (*Door).listSecretVersions, ""},
+	{"PUT", "secrets/{name}", vault.SecretSet, true, (*Door).setSecret, ""},
 	{"GET", "secrets/{name}", vault.SecretGet, false, (*Door).getSecret, ""},
 	{"GET", "secrets/{name}/{version}", vault.SecretGet, false, (*Door).getSecret, ""},
-	{"PUT", "secrets/{name}", vault.SecretSet, true, refuseManagedSecret(vault.SecretSet), ""},
-	{"PATCH", "secrets/{name}", vault.SecretUpdate, true, refuseManagedSecret(vault.SecretUpdate), ""},
-	{"PATCH", "secrets/{name}/{version}", vault.SecretUpdate, true, refuseManagedSecret(vault.SecretUpdate), ""},
-	{"DELETE", "secrets/{name}", vault.SecretDelete, false, refuseManagedSecret(vault.SecretDelete), ""},
-	{"POST", "keys/{name}/create", vault.KeyCreate, true, refuseManagedKey(vault.KeyCreate), ""},
-	{"PUT", "keys/{name}", vault.KeyImport, true, refuseManagedKey(vault.KeyImport), ""},
-	{"PATCH", "keys/{name}", vault.KeyUpdate, true, refuseManagedKey(vault.KeyUpdate), ""},
-	{"PATCH", "keys/{name}/{version}", vault.KeyUpdate, true, refuseManagedKey(vault.KeyUpdate), ""},
-	{"DELETE", "keys/{name}", vault.KeyDelete, false, refuseManagedKey(vault.KeyDelete), ""},
+	{"PATCH", "secrets/{name}", vault.SecretPropertiesUpdate, true, (*Door).updateSecret, ""},
+	{"PATCH", "secrets/{name}/{version}", vault.SecretPropertiesUpdate, true, (*Door).updateSecret, ""},
+	{"DELETE", "secrets/{name}", vault.SecretDelete, false, (*Door).deleteSecret, ""},
+	{"GET", "deletedsecrets", vault.SecretListDeleted, false, (*Door).listDeletedSecrets, since2016},
+	{"GET", "deletedsecrets/{name}", vault.SecretGetDeleted, false, (*Door).getDeletedSecret, since2016},
+	{"POST", "deletedsecrets/{name}/recover", vault.SecretRecover, false, (*Door).recoverDeletedSecret, since2016},
+	{"DELETE", "deletedsecrets/{name}", vault.SecretPurge, false, (*Door).purgeDeletedSecret, since2016},
+	{"GET", "keys", vault.KeyList, false, (*Door).listKeys, ""},
+	{"POST", "keys/restore", vault.KeyRestore, true, (*Door).restoreKey, ""},
+	{"POST", "keys/{name}/create", vault.KeyCreate, true, (*Door).createKey, ""},
+	{"POST", "keys/{name}/backup", vault.KeyBackup, false, (*Door).backupKey, ""},
+	{"POST", "keys/{name}/rotate", vault.KeyRotate, false, (*Door).rotateKey, since73},
+	{"GET", "keys/{name}/rotationpolicy", vault.KeyRotationPolicyGet, false, (*Door).getRotationPolicy, since73},
+	{"PUT", "keys/{name}/rotationpolicy", vault.KeyRotationPolicySet, true, (*Door).setRotationPolicy, since73},
+	{"POST", "keys/{name}/release", vault.KeyRelease, true, nil, since73},
+	{"POST", "keys/{name}/encrypt", vault.KeyEncrypt, true, operate((*vault.Service).Encrypt), ""},
+	{"POST", "keys/{name}/decrypt", vault.KeyDecrypt, true, operate((*vault.Service).Decrypt), ""},
+	{"POST", "keys/{name}/wrapkey", vault.KeyWrap, true, operate((*vault.Service).WrapKey), ""},
+	{"POST", "keys/{name}/unwrapkey", vault.KeyUnwrap, true, operate((*vault.Service).UnwrapKey), ""},
+	{"POST", "keys/{name}/sign", vault.KeySign, true, operate((*vault.Service).Sign), ""},
+	{"POST", "keys/{name}/verify", vault.KeyVerify, true, (*Door).verify, ""},
+	{"POST", "keys/{name}/{version}/release", vault.KeyRelease, true, nil, since73},
+	{"POST", "keys/{name}/{version}/encrypt", vault.KeyEncrypt, true, operate((*vault.Service).Encrypt), ""},
+	{"POST", "keys/{name}/{version}/decrypt", vault.KeyDecrypt, true, operate((*vault.Service).Decrypt), ""},
+	{"POST", "keys/{name}/{version}/wrapkey", vault.KeyWrap, true, operate((*vault.Service).WrapKey), ""},
+	{"POST", "keys/{name}/{version}/unwrapkey", vault.KeyUnwrap, true, operate((*vault.Service).UnwrapKey), ""},
+	{"POST", "keys/{name}/{version}/sign", vault.KeySign, true, operate((*vault.Service).Sign), ""},
+	{"POST", "keys/{name}/{version}/verify", vault.KeyVerify, true, (*Door).verify, ""},
+	{"GET", "keys/{name}/versions", vault.KeyListVersions, false, (*Door).listKeyVersions, ""},
+	{"PUT", "keys/{name}", vault.KeyImport, true, (*Door).importKey, ""},
 	{"GET", "keys/{name}", vault.KeyGet, false, (*Door).getKey, ""},
 	{"GET", "keys/{name}/{version}", vault.KeyGet, false, (*Door).getKey, ""},
+	{"PATCH", "keys/{name}", vault.KeyPropertiesUpdate, true, (*Door).updateKey, ""},
+	{"PATCH", "keys/{name}/{version}", vault.KeyPropertiesUpdate, true, (*Door).updateKey, ""},
+	{"DELETE", "keys/{name}", vault.KeyDelete, false, (*Door).deleteKey, ""},
+	{"GET", "deletedkeys", vault.KeyListDeleted, false, (*Door).listDeletedKeys, since2016},
+	{"GET", "deletedkeys/{name}", vault.KeyGetDeleted, false, (*Door).getDeletedKey, since2016},
+	{"POST", "deletedkeys/{name}/recover", vault.KeyRecover, false, (*Door).recoverDeletedKey, since2016},
+	{"DELETE", "deletedkeys/{name}", vault.KeyPurge, false, (*Door).purgeDeletedKey, since2016},
 }
 
 // The api-versions that brought routes (documented).
 const (
-	since2016 = "2016-10-01" // contacts, issuers, soft delete
-	since70   = "7.0"        // backup and restore
+	since2016 = "2016-10-01"  // contacts, issuers, soft delete
+	since70   = "7.0"         // backup and restore of certificates
+	since73   = "7.3-preview" // rotation and release of keys
 )
 
 // words are the patterns of the routes, taken apart.
@@ -82,37 +117,65 @@ var words = func() [][]string {
 	return out
 }()
 
-// unbuilt are the collections of which more is to come.
-var unbuilt = []string{"secrets", "keys", "deletedsecrets", "deletedkeys", "rng"}
-
 // match finds the route of a request. What fits nothing is 405, as in the service
-// (recorded).
+// (recorded); where a version of a secret or key should stand and something else does,
+// the service takes that for an operation, and says so (recorded).
 func match(r *http.Request) (*route, vault.Ref, error) {
 	segments, err := split(r.URL)
 	if err != nil {
 		return nil, vault.Ref{}, err
 	}
+	method := methodOf(r)
 	for i := range routes {
-		if routes[i].method != r.Method {
+		if routes[i].method != method {
 			continue
 		}
 		if ref, ok := fits(words[i], segments); ok {
-			return &routes[i], ref, nil
+			return &routes[i], ref, operationError(method, segments[0], ref)
 		}
 	}
-	for _, collection := range unbuilt {
-		if segments[0] == collection {
-			return &route{pattern: collection}, vault.Ref{}, nil
-		}
+	if plain(segments[0]) && method == http.MethodPost && len(segments) == 3 && segments[1] == "" {
+		return nil, vault.Ref{}, &vault.Error{Code: vault.CodeBadParameter, Message: "Operation not specified"}
 	}
-	return nil, vault.Ref{}, &methodError{method: r.Method}
+	return nil, vault.Ref{}, &methodError{method: method}
+}
+
+// plain reports whether a collection is that of secrets or of keys.
+func plain(collection string) bool {
+	return strings.EqualFold(collection, "secrets") || strings.EqualFold(collection, "keys")
+}
+
+func operationError(method, collection string, ref vault.Ref) error {
+	if !plain(collection) || ref.Version == "" || versionForm(ref.Version) {
+		return nil
+	}
+	return &vault.Error{Code: vault.CodeBadParameter, Message: fmt.Sprintf("Method %s does not allow operation '%s'", method, clip(ref.Version))}
+}
+
+// versionForm reports whether a text is 32 hex digits.
+func versionForm(text string) bool {
+	return len(text) == 32 && strings.Trim(strings.ToLower(text), "0123456789abcdef") == ""
+}
+
+// methodOf is the method of a request, or the one that a client that cannot send it has
+// put into a header of a POST (documented, in two spellings).
+func methodOf(r *http.Request) string {
+	if r.Method != http.MethodPost {
+		return r.Method
+	}
+	switch named := cmp.Or(r.Header.Get("X-HTTP-METHOD"), r.Header.Get("X-HTTP-REQUEST")); named {
+	case http.MethodPatch, http.MethodPut, http.MethodDelete:
+		return named
+	}
+	return r.Method
 }
 
 // split takes the path apart before it is unescaped, so that an escaped slash stays in
 // its segment and is refused there. One slash at the end is ignored: clients ask for
-// the current version with an empty one.
+// the current version with an empty one. So are slashes too many at the beginning
+// (documented requests have two).
 func split(u *url.URL) ([]string, error) {
-	segments := strings.Split(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
+	segments := strings.Split(strings.TrimLeft(u.EscapedPath(), "/"), "/")
 	if n := len(segments); n > 1 && segments[n-1] == "" {
 		segments = segments[:n-1]
 	}
@@ -133,6 +196,7 @@ func fits(pattern, segments []string) (vault.Ref, bool) {
 	var ref vault.Ref
 	for i, word := range pattern {
 		switch {
+		case segments[i] == "" && word == "{version}": // the current one: keys/web//sign
 		case segments[i] == "":
 			return vault.Ref{}, false
 		case word == "{name}", word == "{issuer}":

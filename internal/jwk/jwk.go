@@ -24,7 +24,7 @@ var ErrKey = errors.New("jwk: not a public key of a known kind")
 type Key struct {
 	ID  string   `json:"kid,omitempty"`
 	Kty string   `json:"kty"`
-	Ops []string `json:"key_ops,omitempty"`
+	Ops []string `json:"key_ops,omitzero"`
 	N   string   `json:"n,omitempty"`
 	E   string   `json:"e,omitempty"`
 	Crv string   `json:"crv,omitempty"`

@@ -85,6 +85,10 @@ type Config struct {
 	// Keys does what keeps a processor busy: it makes RSA key pairs and reads imported
 	// files. Beyond what may wait before it, requests are refused with Throttled.
 	Keys *idle.Pool
+
+	// NoPaddingOracles refuses decryption with RSA1_5 and the CBCPAD algorithms, whose
+	// answers tell an attacker who may ask often what was encrypted.
+	NoPaddingOracles bool
 }
 
 // lease is how long the node that took up an issuance has it for itself.
@@ -96,6 +100,9 @@ type Service struct {
 	Config
 	vaults *store.Cache[*vaultState]
 	runner *jobs.Runner
+
+	keys      *store.Cache[openHead] // of current versions
+	olderKeys *store.Cache[openKey]
 
 	mu      sync.Mutex
 	signing map[store.Key]chan struct{} // closed when the issuance here has ended
@@ -112,6 +119,7 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{
 		Config: c, vaults: store.NewCache[*vaultState](1024),
+		keys: store.NewCache[openHead](maxOpenKeys), olderKeys: store.NewCache[openKey](maxOpenKeys),
 		signing: map[store.Key]chan struct{}{},
 	}
 	s.runner = jobs.New(jobs.Config{

@@ -37,6 +37,12 @@ const (
 const (
 	InnerSecretDisabled  = "SecretDisabled"
 	InnerSecretManaged   = "SecretManagedByKeyVault"
+	InnerSecretTooLarge  = "SecretTooLarge"
+	InnerKeyDisabled     = "KeyDisabled"
+	InnerKeyExpired      = "KeyExpired"
+	InnerKeyNotYetValid  = "KeyNotYetValid"
+	InnerKeyForbidden    = "KeyOperationForbidden"
+	InnerKeyType         = "KeyTypeNotSupported"
 	InnerKeyManaged      = "KeyManagedByKeyVault"
 	InnerDeleted         = "ObjectIsDeletedButRecoverable"
 	InnerBeingDeleted    = "ObjectIsBeingDeleted"

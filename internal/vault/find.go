@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"strings"
 
 	"coffer/internal/access"
 	"coffer/internal/gate"
@@ -20,13 +21,18 @@ type found struct {
 // snapshot and one round trip. Nothing of the object is opened here. A vault that does
 // not exist is made when the caller's first request may do so.
 func (s *Service) find(ctx context.Context, caller access.Caller, name string, keys ...store.Key) (found, error) {
+	asks := make([]store.Ask, len(keys))
+	for i, key := range keys {
+		asks[i].Key = key
+	}
+	return s.ask(ctx, caller, name, asks)
+}
+
+// ask is find for records of which some may be held already.
+func (s *Service) ask(ctx context.Context, caller access.Caller, name string, asks []store.Ask) (found, error) {
 	for first := true; ; first = false {
 		principal, vault := s.Principals.Look(caller), s.vaults.Look(vaultKey(name))
-		asks := []store.Ask{principal.Ask(), vault.Ask()}
-		for _, key := range keys {
-			asks = append(asks, store.Ask{Key: key})
-		}
-		recs, err := s.Store.Get(ctx, asks...)
+		recs, err := s.Store.Get(ctx, append([]store.Ask{principal.Ask(), vault.Ask()}, asks...)...)
 		if err != nil {
 			return found{}, explain(err)
 		}
@@ -65,6 +71,16 @@ func firstError(err error, otherwise *Error) error {
 		return err
 	}
 	return otherwise
+}
+
+// parseKeyID takes a versioned id of a key of the vault apart.
+func (s *Service) parseKeyID(v *vaultState, id string) (name, version string, ok bool) {
+	rest, ok := strings.CutPrefix(id, "https://"+fold(v.Name)+"."+s.Suffix+"/keys/")
+	if !ok {
+		return "", "", false
+	}
+	name, version, ok = strings.Cut(rest, "/")
+	return name, version, ok && ValidName(name) && ValidName(version)
 }
 
 // request describes an operation on an object to the gate.

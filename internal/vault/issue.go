@@ -69,6 +69,12 @@ func (s *Service) route(key store.Key) jobs.Handler {
 		return s.purgeDue
 	case ok && kind == kindRenewal:
 		return s.renewDue
+	case ok && kind == kindSecret:
+		return s.purgeObjectDue(secretClass())
+	case ok && kind == kindKey:
+		return s.purgeObjectDue(keyClass())
+	case ok && kind == kindRotation:
+		return s.rotateDue
 	}
 	return nil
 }

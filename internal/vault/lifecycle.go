@@ -65,7 +65,7 @@ func (s *Service) PurgeDeletedCertificate(ctx context.Context, caller access.Cal
 	seen, now := false, s.Now()
 	err := s.write(ctx, caller, CertificatePurge, "deletedcertificates", ref, func(e edit) error {
 		if e.vault.PurgeProtection {
-			return &Error{Code: CodeForbidden, Message: "The vault has purge protection: a deleted certificate stays until its scheduled purge date."}
+			return e.purgeProtected()
 		}
 		t, err := e.triple(ref)
 		switch {
@@ -145,8 +145,13 @@ func (e edit) deleteTriple(ref Ref, t triple, purgeAt time.Time) error {
 	if err := e.putTriple(ref, t); err != nil {
 		return err
 	}
-	if err := e.indexDeleted(ref); err != nil {
-		return err
+	for i, kind := range deletedIndexes {
+		if t.revisions[i] == 0 {
+			continue
+		}
+		if err := e.index(ref.key(kind)); err != nil {
+			return err
+		}
 	}
 	if err := e.tx.SetDue(ref.key(kindOperation), time.Time{}); err != nil {
 		return err
@@ -157,21 +162,26 @@ func (e edit) deleteTriple(ref Ref, t triple, purgeAt time.Time) error {
 	return e.tx.SetDue(ref.key(kindCertificate), purgeAt)
 }
 
-// indexDeleted adds the name to the index of deleted certificates.
-func (e edit) indexDeleted(ref Ref) error {
-	rec, err := e.tx.Get(ref.key(indexDeleted))
+// index adds a record without a body, by which lists find what it points at.
+func (e edit) index(key store.Key) error {
+	rec, err := e.tx.Get(key)
 	if err != nil || rec.Exists() {
 		return err
 	}
-	return e.tx.Put(ref.key(indexDeleted), 0, nil)
+	return e.tx.Put(key, 0, nil)
 }
+
+// deletedIndexes are those of a triple, in the order of triple.heads.
+var deletedIndexes = [3]string{indexDeleted, indexDeletedKey, indexDeletedSecret}
 
 func (e edit) recoverTriple(ref Ref, t triple, now time.Time) error {
 	if err := e.putTriple(ref, t); err != nil {
 		return err
 	}
-	if err := e.remove(ref.key(indexDeleted)); err != nil {
-		return err
+	for _, kind := range deletedIndexes {
+		if err := e.remove(ref.key(kind)); err != nil {
+			return err
+		}
 	}
 	if t.certificate.Pending { // an issuance that was under way goes on
 		if err := e.tx.SetDue(ref.key(kindOperation), now); err != nil {
@@ -205,7 +215,7 @@ func (e edit) purgeTriple(ref Ref, t triple, now time.Time) error {
 		}
 		return e.tx.SetDue(ref.key(kindCertificate), now)
 	}
-	for _, kind := range []string{kindCertificate, kindKey, kindSecret, kindOperation, indexDeleted} {
+	for _, kind := range []string{kindCertificate, kindKey, kindSecret, kindOperation, indexDeleted, indexDeletedKey, indexDeletedSecret} {
 		if err := e.remove(ref.key(kind)); err != nil {
 			return err
 		}

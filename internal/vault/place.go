@@ -20,7 +20,8 @@ const (
 	kindOperation          = "operation"
 	kindContacts           = "contacts"
 	kindIssuer             = "issuer"
-	kindRenewal            = "renewal" // no record: a due row only
+	kindRenewal            = "renewal"  // no record: a due row only
+	kindRotation           = "rotation" // likewise
 )
 
 // Where the records are. Names are folded to lower case, so that they are compared
@@ -31,13 +32,18 @@ const (
 //	o/{vault}/certificate-version/{name}/{version}   an older version; likewise …
 //	o/{vault}/operation/{name}            the operation of a certificate
 //	o/{vault}/deleted/{name}              index: a certificate that may be deleted
+//	o/{vault}/deleted-secret/{name}       likewise, secrets; and deleted-key
 //	o/{vault}/renewal/{name}              due row: the certificate may have to be renewed
+//	o/{vault}/rotation/{name}             due row: the key may have to be rotated
 //	o/{vault}/contacts/                   the contacts of the vault
 //	o/{vault}/issuer/{name}               an issuer object
 const (
 	vaultPrefix  = "vault/"
 	objectPrefix = "o/"
 	indexDeleted = "deleted"
+
+	indexDeletedSecret = "deleted-secret"
+	indexDeletedKey    = "deleted-key"
 )
 
 // A Ref names an object, or one version of it. The vault and the name are as the

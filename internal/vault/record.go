@@ -73,11 +73,37 @@ type keyVersion struct {
 	Ops   []string `cbor:"21,keyasint"` // key_ops
 	SPKI  []byte   `cbor:"22,keyasint"` // the public key, DER
 	HSM   bool     `cbor:"23,keyasint"` // of a kind with the suffix -HSM
+	K     []byte   `cbor:"24,keyasint"` // a symmetric key; then there is no pair
+
+	Exportable bool           `cbor:"25,keyasint"`
+	Release    *releaseRecord `cbor:"26,keyasint"` // nil when there is none
+}
+
+// releaseRecord is a release policy.
+type releaseRecord struct {
+	ContentType string `cbor:"1,keyasint"`
+	Data        []byte `cbor:"2,keyasint"` // JSON
+	Immutable   bool   `cbor:"3,keyasint"`
 }
 
 type keyHead struct {
 	header
-	Current keyVersion `cbor:"20,keyasint"`
+	Current  keyVersion      `cbor:"20,keyasint"`
+	Rotation *rotationRecord `cbor:"21,keyasint"` // nil when it was never set
+}
+
+// rotationRecord is a rotation policy.
+type rotationRecord struct {
+	Actions []rotationAction `cbor:"1,keyasint"`
+	Expiry  string           `cbor:"2,keyasint"`
+	Created int64            `cbor:"3,keyasint"`
+	Updated int64            `cbor:"4,keyasint"`
+}
+
+type rotationAction struct {
+	Type         string `cbor:"1,keyasint"`
+	AfterCreate  string `cbor:"2,keyasint"`
+	BeforeExpiry string `cbor:"3,keyasint"`
 }
 
 type secretVersion struct {

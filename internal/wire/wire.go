@@ -33,7 +33,6 @@ type Attributes struct {
 	Updated         int64  `json:"updated"`
 	RecoveryLevel   string `json:"recoveryLevel,omitempty"`
 	RecoverableDays *int   `json:"recoverableDays,omitempty"`
-	HSMPlatform     string `json:"hsmPlatform,omitempty"` // keys, from 7.5-preview.1 on
 }
 
 // CertificateBundle is one version of a certificate.
@@ -312,23 +311,4 @@ type OperationIssuer struct {
 type OperationErrorOut struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
-}
-
-// SecretBundle is one version of a secret.
-type SecretBundle struct {
-	ID          string             `json:"id"`
-	Value       string             `json:"value"`
-	ContentType string             `json:"contentType,omitempty"`
-	Managed     bool               `json:"managed,omitempty"`
-	Attributes  Attributes         `json:"attributes"`
-	KeyID       string             `json:"kid,omitempty"`
-	Tags        *map[string]string `json:"tags,omitempty"`
-}
-
-// KeyBundle is the public part of one version of a key. Key is a jwk.Key.
-type KeyBundle struct {
-	Key        any                `json:"key"`
-	Attributes Attributes         `json:"attributes"`
-	Tags       *map[string]string `json:"tags,omitempty"`
-	Managed    bool               `json:"managed,omitempty"`
 }
