@@ -134,7 +134,7 @@ func explainJWK(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, jwk.ErrKey), errors.Is(err, jwk.ErrDecrypt), errors.Is(err, jwk.ErrLength), errors.Is(err, jwk.ErrAlgorithm),
+	case errors.Is(err, jwk.ErrKey), errors.Is(err, jwk.ErrDecrypt), errors.Is(err, jwk.ErrAlgorithm),
 		errors.Is(err, jwk.ErrKeyMismatch), errors.Is(err, pki.ErrKeyType):
 		return &Error{Code: CodeBadParameter, Message: "The key cannot be imported: " + err.Error() + ".", Err: err}
 	}

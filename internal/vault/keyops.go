@@ -237,7 +237,7 @@ func explainOperation(v *vaultState, ref Ref, key openKey, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &length), errors.Is(err, jwk.ErrDecrypt), errors.Is(err, jwk.ErrLength):
+	case errors.As(err, &length), errors.Is(err, jwk.ErrDecrypt):
 		return &Error{Code: CodeBadParameter, Message: strings.TrimPrefix(err.Error(), "jwk: "), Err: err}
 	case errors.Is(err, jwk.ErrAlgorithm):
 		return errMissing
