@@ -30,6 +30,7 @@ vet:
 
 unit:
 	CGO_ENABLED=1 $(GO) test -race ./...
+	$(GO) test -run 'Dear|Bad' ./internal/dataplane # what a request may cost at most is measured without the detector
 	CGO_ENABLED=1 $(GO) -C examples/quickstart test -race ./...
 
 cross:

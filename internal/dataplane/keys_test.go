@@ -158,6 +158,7 @@ func TestSignAndVerify(t *testing.T) {
 			t.Errorf("%s: %s", alg, got)
 		}
 	}
+	d.want(d.do("POST", "/keys/ec/create", `{"kty":"EC","crv":"P-256K"}`), 200, "")
 	short := d.want(d.do("POST", "/keys/ec/sign", `{"alg":"ES256K","value":"AAAA"}`), 400, "BadParameter")
 	if !strings.HasPrefix(short.message(), "Invalid length of 'value': 3 bytes.") {
 		t.Error(short.message())

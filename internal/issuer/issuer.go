@@ -67,8 +67,8 @@ func (Self) Issue(_ context.Context, r Request, _ []byte) (Result, error) {
 	now := r.Now.UTC().Truncate(time.Second)
 	validity := pki.Validity{NotBefore: now.Add(-predate), NotAfter: pki.AddMonths(now, r.ValidityMonths)}
 	der, err := pki.SelfSign(r.Template, r.Key, validity, serial)
-	if err != nil {
-		return Result{}, err
+	if err != nil { // signing again would not help: what is wrong is what was asked for
+		return Result{Refused: &Refusal{Code: "Request rejected", Message: err.Error()}}, nil
 	}
 	return Result{Chain: [][]byte{der}}, nil
 }

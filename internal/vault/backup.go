@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"time"
 
@@ -36,12 +35,7 @@ func (s *Service) BackupCertificate(ctx context.Context, caller access.Caller, r
 		}); err != nil {
 			return err
 		}
-		body, err := encode(all)
-		if err != nil {
-			return err
-		}
-		box, err := s.Keyring.Seal(g, backupPlace(kindCertificate), body)
-		out = base64.RawURLEncoding.EncodeToString(box)
+		out, err = s.sealBackup(g, kindCertificate, all)
 		return err
 	})
 	return out, explain(err)
@@ -100,16 +94,8 @@ func (s *Service) RestoreCertificate(ctx context.Context, caller access.Caller, 
 	var out Certificate
 	objects, now := [3]string{newObject(), newObject(), newObject()}, s.Now()
 	err = s.Gate.Write(ctx, s.request(f, CertificateRestore, "certificates", Ref{Vault: vault}), func(g seal.Grant) error {
-		box, err := base64.RawURLEncoding.Strict().DecodeString(blob)
-		if err != nil {
-			return errBackup
-		}
-		plain, at, err := s.Keyring.Open(g, backupPlace(kindCertificate), box)
-		if err != nil {
-			return errBackup
-		}
 		var all backupRecord
-		if err := decode(plain, at.Format, &all); err != nil {
+		if err := s.openBackup(g, kindCertificate, blob, &all); err != nil {
 			return err
 		}
 		return s.update(ctx, g, f.vault, func(e edit) error {

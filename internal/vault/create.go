@@ -32,6 +32,9 @@ const (
 	maxTagLength = 512
 )
 
+// maxYear is the last that a certificate can have (RFC 5280 §4.1.2.5).
+const maxYear = 9999
+
 // predate is how far the validity begins before the certificate was made (recorded).
 const predate = 600 * time.Second
 
@@ -215,13 +218,17 @@ func (s *Service) turn(ctx context.Context, work func() error) (err error) {
 }
 
 func (c *creation) fillOperation(in NewCertificate, signer crypto.Signer) error {
+	// A policy that came from an imported certificate may ask for what cannot be made.
 	template, err := c.policy.template()
 	if err != nil {
-		return err
+		return badProperty("policy.x509_props", err.Error())
+	}
+	if pki.AddMonths(c.now, c.policy.ValidityMonths).Year() > maxYear {
+		return badProperty("policy.x509_props.validity_months", "The certificate would be valid beyond the year 9999")
 	}
 	csr, err := pki.CreateRequest(template, signer)
 	if err != nil {
-		return err
+		return badProperty("policy.x509_props", err.Error())
 	}
 	pkcs8, err := pki.MarshalKey(signer)
 	if err != nil {

@@ -173,8 +173,9 @@ func (s *Service) callIssuer(ctx context.Context, g seal.Grant, v *vaultState, o
 	}
 	policy := op.Policy.policy()
 	template, err := policy.template()
-	if err != nil {
-		return nil, err
+	if err != nil { // it will not become better
+		end.op.Status, end.op.ErrorCode, end.op.ErrorText = statusFailed, codeRequestRejected, err.Error()
+		return end, nil
 	}
 	now := s.Now()
 	result, err := iss.Issue(ctx, issuer.Request{

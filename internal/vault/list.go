@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strings"
 
 	"coffer/internal/access"
 	"coffer/internal/gate"
@@ -62,7 +63,7 @@ func (s *Service) openPosition(g seal.Grant, place seal.Place, p Page) (position
 	if p.Token == "" {
 		return at, nil
 	}
-	box, err := base64.RawURLEncoding.Strict().DecodeString(p.Token)
+	box, err := decodeURL(p.Token)
 	if err != nil {
 		return at, errSkipToken
 	}
@@ -71,6 +72,15 @@ func (s *Service) openPosition(g seal.Grant, place seal.Place, p Page) (position
 		return at, errSkipToken
 	}
 	return at, decode(plain, opened.Format, &at)
+}
+
+// decodeURL reads base64url in its one form. The library passes over line breaks even
+// when it is strict.
+func decodeURL(text string) ([]byte, error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, base64.CorruptInputError(strings.IndexAny(text, "\r\n"))
+	}
+	return base64.RawURLEncoding.Strict().DecodeString(text)
 }
 
 func (s *Service) sealPosition(g seal.Grant, place seal.Place, at position) (string, error) {

@@ -51,7 +51,7 @@ func (s *Service) sealBackup(g seal.Grant, kind string, all any) (string, error)
 
 // openBackup reads a blob of this installation and this kind.
 func (s *Service) openBackup(g seal.Grant, kind, blob string, into any) error {
-	box, err := base64.RawURLEncoding.Strict().DecodeString(blob)
+	box, err := decodeURL(blob)
 	if err != nil {
 		return errBackup
 	}

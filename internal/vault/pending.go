@@ -211,6 +211,13 @@ func findLeaf(chain [][]byte, public any) (int, error) {
 	if leaf < 0 {
 		return 0, errMismatch
 	}
+	c, err := pki.ParseCertificate(chain[leaf])
+	if err == nil {
+		_, err = pki.Describe(c) // within the bounds of what can be imported
+	}
+	if err != nil {
+		return 0, badProperty("x5c", err.Error())
+	}
 	return leaf, nil
 }
 

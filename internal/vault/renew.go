@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"coffer/internal/seal"
@@ -79,6 +80,11 @@ func (s *Service) renewDue(ctx context.Context, key store.Key) error {
 		ref.Name = n.certificate.Name
 		current := n.certificate.Current
 		plan, err := s.planVersion(ctx, g, f, ref, n.certificate.Policy.policy(), NewCertificate{Tags: current.Tags, Preserve: current.Preserve})
+		var refused *Error
+		if errors.As(err, &refused) { // by a policy that cannot be carried out
+			s.Log.Warn("a certificate cannot be renewed by its policy", "vault", v.Name, "certificate", ref.Name, "error", refused)
+			return s.update(ctx, g, v, again)
+		}
 		if err != nil {
 			return err
 		}
