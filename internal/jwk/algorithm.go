@@ -191,7 +191,8 @@ func Encrypt(public crypto.PublicKey, alg string, plain []byte) ([]byte, error) 
 	if oaep {
 		return rsa.EncryptOAEP(hash.New(), rand.Reader, key, plain, nil)
 	}
-	return rsa.EncryptPKCS1v15(rand.Reader, key, plain) //nolint:staticcheck // the protocol has it
+	//lint:ignore SA1019 the protocol has it
+	return rsa.EncryptPKCS1v15(rand.Reader, key, plain)
 }
 
 // Decrypt is the inverse of Encrypt. Whatever the cause, a failure is ErrDecrypt with one
@@ -213,7 +214,8 @@ func Decrypt(key crypto.Signer, alg string, sealed []byte) ([]byte, error) {
 		}
 		return plain, nil
 	}
-	plain, err := rsa.DecryptPKCS1v15(nil, private, sealed) //nolint:staticcheck // the protocol has it
+	//lint:ignore SA1019 the protocol has it
+	plain, err := rsa.DecryptPKCS1v15(nil, private, sealed)
 	if err != nil {
 		return nil, errPKCS1
 	}

@@ -1,12 +1,13 @@
 module coffer/test/compat
 
-go 1.26.0
+go 1.26.4
 
 require (
 	coffer v0.0.0
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.24.0
 	github.com/Azure/azure-sdk-for-go/sdk/azidentity v1.15.0
 	github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates v1.4.0
+	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
 )
 
 require (
