@@ -150,6 +150,7 @@ func tagList(n int) string {
 // Many creates of one name at once: each is accepted or a conflict, and the certificate
 // is whole afterwards.
 func TestConcurrentCreates(t *testing.T) {
+	t.Attr("conformance", "cert-5.5-4")
 	d := newDoor(t)
 	d.make("other", selfEC)
 	var group sync.WaitGroup
@@ -177,6 +178,7 @@ func TestConcurrentCreates(t *testing.T) {
 // Every route needs its one permission: with all others it is refused, and with it
 // alone it is not. The walk is over the route table itself.
 func TestRoutesTimesPermissions(t *testing.T) {
+	t.Attr("conformance", "cert-2.4-1")
 	d := newDoor(t)
 	d.make("web", selfEC)
 	p := d.server.NewPrincipal("walker")

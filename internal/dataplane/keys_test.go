@@ -47,6 +47,7 @@ func (d *door) privateMembers(a answer) {
 }
 
 func TestKeyLife(t *testing.T) {
+	claims(t, "key-1-1", "key-2-1", "key-2-2", "key-2-3", "key-4-1", "key-4-2", "key-5-1", "key-5-2", "key-5-3")
 	d := newDoor(t)
 	first := d.want(d.do("POST", "/keys/Signer/create", `{"kty":"EC","tags":{"a":"b"},"attributes":{"exp":1900000000}}`), 200, "")
 	d.privateMembers(first)
@@ -89,6 +90,7 @@ func TestKeyLife(t *testing.T) {
 }
 
 func TestKeyKinds(t *testing.T) {
+	claims(t, "key-3-1", "key-3-2", "key-3-3", "key-3-4", "key-9-1")
 	d := newDoor(t)
 	d.server.NewVault("standard")
 	d.server.Grant("standard", d.server.Owner(), "keys/create", "keys/import")
@@ -121,6 +123,7 @@ func TestKeyKinds(t *testing.T) {
 }
 
 func TestSignAndVerify(t *testing.T) {
+	claims(t, "key-7-1", "key-7-2", "key-7-3", "key-7-4")
 	d := newDoor(t)
 	digest := sha256.Sum256([]byte("hello"))
 	rsaKey := d.want(d.do("POST", "/keys/rsa/create", `{"kty":"RSA"}`), 200, "")
@@ -172,6 +175,7 @@ func TestSignAndVerify(t *testing.T) {
 }
 
 func TestEncryptAndWrap(t *testing.T) {
+	claims(t, "key-8-1", "key-8-2", "key-8-3")
 	d := newDoor(t)
 	d.want(d.do("POST", "/keys/rsa/create", `{"kty":"RSA"}`), 200, "")
 	plain := b64([]byte("a short text"))
@@ -207,6 +211,7 @@ func TestEncryptAndWrap(t *testing.T) {
 
 // The state of a key decides what may be done with it.
 func TestKeyStates(t *testing.T) {
+	claims(t, "key-6-1", "key-6-2", "key-6-3", "key-4-3")
 	d := newDoor(t)
 	digest := b64(make([]byte, 32))
 	now := d.server.Now().Unix()
@@ -238,6 +243,7 @@ func TestKeyStates(t *testing.T) {
 }
 
 func TestRotation(t *testing.T) {
+	claims(t, "key-10-1", "key-10-2", "key-10-3", "key-10-4", "key-10-5")
 	d := newDoor(t)
 	first := d.want(d.do("POST", "/keys/k/create", `{"kty":"EC","tags":{"a":"b"},"key_ops":["sign"]}`), 200, "")
 	if a := d.want(d.do("GET", "/keys/k/rotationpolicy", ""), 200, ""); a.text != `{"lifetimeActions":[{"trigger":{"timeBeforeExpiry":"P30D"},"action":{"type":"Notify"}}],"attributes":null}` {

@@ -14,6 +14,7 @@ func (a answer) version() string {
 }
 
 func TestSecretLife(t *testing.T) {
+	claims(t, "sec-8-1", "sec-8-2", "sec-8-3", "sec-9-1", "sec-10-1", "sec-10-2", "sec-10-3", "sec-5-1", "sec-2-1", "sec-4-1")
 	d := newDoor(t)
 	first := d.want(d.do("PUT", "/secrets/Db-Pass", `{"value":"one","contentType":"text/plain","attributes":{"nbf":1893456000,"exp":1900000000},"tags":{"team":"blue"}}`), 200, "")
 	d.order(first.text, "value", "contentType", "id", "attributes", "tags")
@@ -54,6 +55,7 @@ func TestSecretLife(t *testing.T) {
 }
 
 func TestSecretDeletedState(t *testing.T) {
+	claims(t, "sec-7-1", "sec-7-2", "sec-7-3", "sec-7-4", "sec-7-5", "sec-9-2")
 	d := newDoor(t)
 	d.want(d.do("PUT", "/secrets/s", `{"value":"1"}`), 200, "")
 	last := d.want(d.do("PUT", "/secrets/s", `{"value":"2","tags":{"a":"b"}}`), 200, "")
@@ -103,6 +105,7 @@ func TestSecretDeletedState(t *testing.T) {
 }
 
 func TestSecretBackup(t *testing.T) {
+	claims(t, "sec-11-1", "sec-11-2", "sec-11-3")
 	d := newDoor(t)
 	first := d.want(d.do("PUT", "/secrets/s", `{"value":"1","tags":{"a":"b"}}`), 200, "")
 	d.want(d.do("PUT", "/secrets/s", `{"value":"2"}`), 200, "")
@@ -128,6 +131,7 @@ func TestSecretBackup(t *testing.T) {
 }
 
 func TestBadSecrets(t *testing.T) {
+	claims(t, "sec-12-1", "sec-12-2", "sec-12-3", "sec-4-2")
 	d := newDoor(t)
 	d.want(d.do("PUT", "/secrets/kept", `{"value":"1"}`), 200, "")
 	before := d.do("GET", "/secrets", "").text
@@ -153,6 +157,7 @@ func TestBadSecrets(t *testing.T) {
 
 // What belongs to a certificate is changed through the certificate only.
 func TestManagedSecretAndKey(t *testing.T) {
+	claims(t, "sec-13-1", "sec-13-2", "key-13-1")
 	d := newDoor(t)
 	d.make("web", selfEC)
 	for _, test := range []struct{ method, path, body, inner string }{
@@ -193,6 +198,7 @@ func TestManagedSecretAndKey(t *testing.T) {
 }
 
 func TestOutContentType(t *testing.T) {
+	claims(t, "sec-10-4")
 	d := newDoor(t)
 	d.make("web", selfEC)
 	d.want(d.do("PUT", "/secrets/plain", `{"value":"1"}`), 200, "")

@@ -11,6 +11,7 @@ import (
 )
 
 func TestCancelBeforeTheIssuer(t *testing.T) {
+	t.Attr("conformance", "cert-5.3-7")
 	w, ctx := newWorld(t), context.Background()
 	begun := w.create(vault.NewCertificate{Policy: policy("slow"), Tags: map[string]string{"a": "b"}})
 	if op := w.operation(); !op.InProgress() || op.CancellationRequested || w.slow.calls == 0 {
@@ -44,6 +45,8 @@ func TestCancelBeforeTheIssuer(t *testing.T) {
 }
 
 func TestIssuerRefuses(t *testing.T) {
+	t.Attr("conformance", "cert-10-8")
+	t.Attr("conformance", "cert-5.3-9")
 	w, ctx := newWorld(t), context.Background()
 	w.slow.set(false, &issuer.Refusal{Code: "Request rejected", Message: "no"})
 	begun := w.create(vault.NewCertificate{Policy: policy("slow")})
@@ -61,6 +64,7 @@ func TestIssuerRefuses(t *testing.T) {
 }
 
 func TestMergeWhileAnIssuerWorks(t *testing.T) {
+	t.Attr("conformance", "cert-10-9")
 	w, ctx := newWorld(t), context.Background()
 	begun := w.create(vault.NewCertificate{Policy: policy("slow")})
 	_, err := w.vaults.MergeCertificate(ctx, w.caller, web, vault.Merge{Chain: [][]byte{w.sign(begun.CSR)}})
@@ -73,6 +77,7 @@ func TestMergeWhileAnIssuerWorks(t *testing.T) {
 }
 
 func TestDeletePendingMidIssuance(t *testing.T) {
+	t.Attr("conformance", "cert-5.3-10")
 	w, ctx := newWorld(t), context.Background()
 	begun := w.create(vault.NewCertificate{Policy: policy("slow")})
 	op, err := w.vaults.DeleteCertificateOperation(ctx, w.caller, web, begun.RequestID)

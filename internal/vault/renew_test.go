@@ -12,6 +12,7 @@ import (
 const day = 24 * time.Hour
 
 func TestAutoRenew(t *testing.T) {
+	t.Attr("conformance", "cert-6.7-1")
 	w, ctx := newWorld(t), context.Background()
 	in := policy("Self") // a year, AutoRenew at 80 %
 	in.Key.ReuseKey = ptr(false)
@@ -66,6 +67,7 @@ func (w *world) publicKey(version string) string {
 }
 
 func TestNoRenewal(t *testing.T) {
+	t.Attr("conformance", "cert-6.7-2")
 	ctx := context.Background()
 	for name, change := range map[string]func(*world) error{
 		"disabled": func(w *world) error {
@@ -123,6 +125,7 @@ func TestRenewAfterRecover(t *testing.T) {
 
 // A renewal that fails leaves the current version, and is tried again a day later.
 func TestRenewalFails(t *testing.T) {
+	t.Attr("conformance", "cert-6.7-3")
 	w := newWorld(t)
 	w.slow.set(true, nil)
 	in := policy("slow")
