@@ -421,6 +421,7 @@ func TestConformImport(t *testing.T) {
 			t.Errorf("%s\n%s", value, want)
 		}
 	}
+	imported("twice", `{"value":"`+base64.StdEncoding.EncodeToString([]byte(chain.keyPEM(t)+certificatePEM(chain.leaf)))+`",`+pemPolicy+`}`)
 	kept := imported("kept", `{"preserveCertOrder":true,"value":`+quote(certificatePEM(chain.root)+certificatePEM(chain.leaf)+chain.keyPEM(t))+`,`+pemPolicy+`}`)
 	if value := d.do("GET", "/secrets/kept", "").body["value"].(string); value != chain.keyPEM(t)+certificatePEM(chain.root)+certificatePEM(chain.leaf) || kept.body["preserveCertOrder"] != true {
 		t.Error(value)
@@ -532,7 +533,8 @@ func TestConformMerge(t *testing.T) {
 		if after := d.do("GET", "/certificates/"+order+"/pending", "").text; after != before {
 			t.Error("a refused merge changed the operation")
 		}
-		body := map[string]string{"leaf": encode(leaf), "chain": encode(leaf, ca), "reversed": encode(ca, leaf)}[order]
+		twice := base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString(leaf.Raw)))
+		body := map[string]string{"leaf": `{"x5c":["` + twice + `"]}`, "chain": encode(leaf, ca), "reversed": encode(ca, leaf)}[order]
 		merged := d.want(d.do("POST", "/certificates/"+order+"/pending/merge?api-version=7.4", body), 201, "")
 		if merged.header.Get("Location") != "https://demo.vault.azure.net/certificates/"+order+"?api-version=7.4" || string(merged.certificate(t).Raw) != string(leaf.Raw) || merged.at("policy.x509_props.validity_months") != 12.0 || merged.body["pending"] == nil || merged.at("tags.from") != "create" {
 			t.Error(merged.text)

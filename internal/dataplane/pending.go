@@ -1,7 +1,9 @@
 package dataplane
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/pem"
 	"net/http"
 	"net/url"
 	"strings"
@@ -83,8 +85,8 @@ func (d *Door) mergeCertificate(r request) (answer, error) {
 	return answer{http.StatusCreated, r.certificate(c), map[string]string{"Location": location}}, nil
 }
 
-// derOf decodes the certificates of a merge. What is no base64 is handed on as it is:
-// the vault says what is wrong with it, after it has found the operation (recorded).
+// derOf decodes the certificates of a merge. What is no certificate is handed on as it
+// is: the vault says what is wrong with it, after it has found the operation (recorded).
 func derOf(x5c []string) [][]byte {
 	out := make([][]byte, 0, len(x5c))
 	for _, text := range x5c {
@@ -92,7 +94,19 @@ func derOf(x5c []string) [][]byte {
 		if err != nil {
 			der = []byte(text)
 		}
-		out = append(out, der)
+		out = append(out, textOf(der))
 	}
 	return out
+}
+
+// textOf decodes a certificate that is base64 once more, or PEM: some clients encode what
+// was encoded already, and the service takes it (its own SDK's live tests do so).
+func textOf(der []byte) []byte {
+	if block, rest := pem.Decode(der); block != nil && block.Type == "CERTIFICATE" && len(bytes.TrimSpace(rest)) == 0 {
+		return block.Bytes
+	}
+	if again, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(der))); err == nil {
+		return again
+	}
+	return der
 }

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -107,6 +108,7 @@ func (s *Service) readImport(ctx context.Context, in Import) (contents pki.Impor
 	if utf8.RuneCountInString(in.Password) > maxPassword {
 		return contents, "", badProperty("pwd", "char length is too long: a password has at most 200 characters")
 	}
+	in.Value = plainPEM(in.Value)
 	if format, err = in.format(); err != nil {
 		return contents, "", err
 	}
@@ -125,6 +127,17 @@ func (s *Service) readImport(ctx context.Context, in Import) (contents pki.Impor
 	return contents, format, err
 }
 
+// plainPEM takes PEM out of base64: one of the official clients encodes whatever it is
+// given, and its examples import PEM.
+func plainPEM(value string) string {
+	if text, err := base64.StdEncoding.DecodeString(value); err == nil && bytes.HasPrefix(bytes.TrimSpace(text), []byte(beginPEM)) {
+		return string(text)
+	}
+	return value
+}
+
+const beginPEM = "-----BEGIN"
+
 func (in Import) format() (string, error) {
 	if in.Value == "" {
 		return "", badProperty("value", "Send the certificate with its private key: PKCS#12 in base64, or PEM")
@@ -134,7 +147,7 @@ func (in Import) format() (string, error) {
 		err := in.Policy.Secret.fill(&p)
 		return p.ContentType, err
 	}
-	if strings.Contains(in.Value, "-----BEGIN") {
+	if strings.Contains(in.Value, beginPEM) {
 		return ContentTypePEM, nil
 	}
 	return ContentTypePFX, nil

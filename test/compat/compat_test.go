@@ -117,7 +117,7 @@ func python(t *testing.T) string {
 func javascript(t *testing.T) string {
 	need(t, "node", "npm")
 	dir, fresh := cache(t, "javascript", "javascript/package.json", "javascript/package-lock.json")
-	for _, name := range []string{"package.json", "package-lock.json", "life.mjs", "denied.mjs"} {
+	for _, name := range []string{"package.json", "package-lock.json", "life.mjs", "denied.mjs", "every.mjs"} {
 		text, err := os.ReadFile(filepath.Join("javascript", name))
 		if err != nil {
 			t.Fatal(err)
@@ -130,6 +130,24 @@ func javascript(t *testing.T) string {
 		command(t, dir, "", 0, nil, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
 	}
 	return dir
+}
+
+// java compiles the Java program and returns its class path.
+func java(t *testing.T) string {
+	need(t, "java", "javac", "mvn")
+	dir, fresh := cache(t, "java", "java/pom.xml")
+	path := filepath.Join(dir, "classpath")
+	if fresh {
+		command(t, ".", "", 0, nil, "mvn", "-q", "-B", "-f", "java/pom.xml", "-Dmaven.repo.local="+filepath.Join(dir, "m2"),
+			"dependency:build-classpath", "-Dmdep.outputFile="+path)
+	}
+	libraries, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes := t.TempDir()
+	command(t, ".", "", 0, nil, "javac", "-d", classes, "-cp", strings.TrimSpace(string(libraries)), "java/Every.java")
+	return classes + string(os.PathListSeparator) + strings.TrimSpace(string(libraries))
 }
 
 func golang(t *testing.T) string {
@@ -171,6 +189,23 @@ func TestJavaScriptLife(t *testing.T) {
 		t.Error(out)
 	}
 	t.Log(strings.TrimSpace(out))
+}
+
+// Every public method of the clients, pollers and exceptions included.
+func TestEveryMethod(t *testing.T) {
+	t.Run("python", func(t *testing.T) {
+		for _, name := range []string{"certificates", "secrets_keys"} {
+			out := command(t, t.TempDir(), "", 0, demo, binary, "run", "--", python(t), script(t, "python/"+name+".py"))
+			t.Log(strings.TrimSpace(out))
+		}
+	})
+	t.Run("javascript", func(t *testing.T) {
+		t.Log(strings.TrimSpace(command(t, javascript(t), "", 0, demo, binary, "run", "--", "node", "every.mjs")))
+	})
+	t.Run("java", func(t *testing.T) {
+		program := java(t)
+		t.Log(strings.TrimSpace(command(t, t.TempDir(), "", 0, demo, binary, "run", "--", "java", "-cp", program, "Every")))
+	})
 }
 
 // The quickstart program runs unchanged from any directory, is quick, and the second
