@@ -57,7 +57,8 @@ func Environ(inherited []string, e Env) []string {
 }
 
 // javaOptions names the trust store and the proxy. The credential is not in it: Java
-// prints the variable when it starts. The libraries for Azure read it from HTTPS_PROXY.
+// prints the variable when it starts. The libraries for Azure read it from HTTPS_PROXY,
+// which they look at only when the proxies of the system are to be used.
 func javaOptions(inherited []string, e Env) string {
 	host, port, err := net.SplitHostPort(e.Address.String())
 	if err != nil || e.Files.Java == "" {
@@ -66,7 +67,7 @@ func javaOptions(inherited []string, e Env) string {
 	options := []string{
 		"-Djavax.net.ssl.trustStore=" + e.Files.Java, "-Djavax.net.ssl.trustStorePassword=" + javaPassword, "-Djavax.net.ssl.trustStoreType=PKCS12",
 		"-Dhttps.proxyHost=" + host, "-Dhttps.proxyPort=" + port, "-Dhttp.proxyHost=" + host, "-Dhttp.proxyPort=" + port,
-		"-Dhttp.nonProxyHosts=localhost|127.*|[::1]", "-Djdk.http.auth.tunneling.disabledSchemes=",
+		"-Dhttp.nonProxyHosts=localhost|127.*|[::1]", "-Djdk.http.auth.tunneling.disabledSchemes=", "-Djava.net.useSystemProxies=true",
 	}
 	if before := Lookup(inherited, "JAVA_TOOL_OPTIONS"); before != "" {
 		options = append([]string{before}, options...)
