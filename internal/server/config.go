@@ -29,8 +29,11 @@ type Config struct {
 	// RootKeyFile is the path of the root key.
 	RootKeyFile string `yaml:"root_key_file"`
 	// AuditFile is the path of the audit log.
-	AuditFile string    `yaml:"audit_file"`
-	TLS       TLSConfig `yaml:"tls"`
+	AuditFile string `yaml:"audit_file"`
+	// RefuseWeakPadding refuses decryption and unwrapping with RSA1_5 and with the CBCPAD
+	// algorithms, whose answers tell an attacker who may ask often what was encrypted.
+	RefuseWeakPadding bool      `yaml:"refuse_weak_padding"`
+	TLS               TLSConfig `yaml:"tls"`
 }
 
 // A TLSConfig names either a certificate for the vaults' and the login host, or an

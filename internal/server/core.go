@@ -58,6 +58,8 @@ type Options struct {
 	// OwnProcess says that the process is there for the Core: it may set how many
 	// processors Go uses.
 	OwnProcess bool
+	// RefuseWeakPadding refuses decryption with RSA1_5 and the CBCPAD algorithms.
+	RefuseWeakPadding bool
 	// Access is told of every answered request; may be nil.
 	Access func(httpd.Access)
 	// Issuers are the issuers of certificates, by folded name; nil: Self alone.
@@ -142,7 +144,7 @@ func (c *Core) assemble(ctx context.Context) error {
 	config := vault.Config{
 		Store: c.Store, Keyring: keyring, Gate: c.Gate, Principals: principals{c.Tenant}, Now: o.Now, Log: o.Log,
 		TenantID: c.Tenant.TenantID(), Suffix: o.Names.VaultSuffix, Location: o.Names.Location,
-		Issuers: o.Issuers, SoleNode: true, Keys: idle.New(runtime.GOMAXPROCS(0), keyQueue),
+		Issuers: o.Issuers, SoleNode: true, Keys: idle.New(runtime.GOMAXPROCS(0), keyQueue), NoPaddingOracles: o.RefuseWeakPadding,
 	}
 	if o.OwnProcess {
 		config.Keys.AddProcessors()

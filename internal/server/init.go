@@ -58,6 +58,9 @@ root_key_file: root.key
 # One line for every decision, chained.
 audit_file: audit.log
 
+# true refuses decryption with RSA1_5 and the CBCPAD algorithms, see docs/security.md.
+refuse_weak_padding: false
+
 # A certificate for *.vault.DOMAIN and login.DOMAIN:
 #   certificate_file: tls.pem
 #   key_file: tls.key
