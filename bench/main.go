@@ -41,7 +41,7 @@ func run() error {
 		return fmt.Errorf("build first: %w", err)
 	}
 	fmt.Printf("binary                             %8.1f MB   (at most 25)\n", float64(info.Size())/1e6)
-	for _, part := range []func(string) error{benchStart, benchFirstToken, benchGet, benchLife, benchWrites, benchLarge} {
+	for _, part := range []func(string) error{benchStart, benchFirstToken, benchGet, benchLife, benchObjects, benchWrites, benchLarge} {
 		if err := part(binary); err != nil {
 			return err
 		}
@@ -72,6 +72,11 @@ func benchStart(binary string) error {
 	}
 	fmt.Printf("coffer run -- true, median of 31   %8.1f ms   (at most 100; true alone: %.1f)\n", ms(median(times)), ms(median(bare)))
 	return nil
+}
+
+func medianOf(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
