@@ -139,6 +139,15 @@ func TestBadPolicies(t *testing.T) {
 	}
 }
 
+// A certificate that its URLs would not lead to is not made.
+func TestReservedNames(t *testing.T) {
+	d := newDoor(t)
+	for _, name := range []string{"contacts", "Issuers", "restore"} {
+		d.want(d.do("POST", "/certificates/"+name+"/create", selfEC), 400, "BadParameter")
+		d.want(d.do("POST", "/certificates/"+name+"/import", `{"value":"x"}`), 400, "BadParameter")
+	}
+}
+
 func tagList(n int) string {
 	var tags []string
 	for i := range n {

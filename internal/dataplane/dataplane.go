@@ -126,6 +126,7 @@ func (d *Door) handle(w http.ResponseWriter, r *http.Request, caller access.Call
 		return answer{}, err
 	}
 	ref.Vault, _, _ = strings.Cut(httpd.Host(r), ".")
+	ref.Version = strings.ToLower(ref.Version) // ids are compared without regard to case
 	req := request{ctx: r.Context(), caller: caller, ref: ref, query: r.URL.Query(), path: r.URL.Path}
 	if req.version, err = parseVersion(req.query); err != nil {
 		return answer{}, err

@@ -1,11 +1,13 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -51,7 +53,7 @@ func (s *Service) CreateCertificate(ctx context.Context, caller access.Caller, r
 		if err != nil {
 			return err
 		}
-		out = plan.operation.operation(ref.Name)
+		out = plan.operation.operation(plan.name)
 		return s.update(ctx, g, f.vault, plan.commit)
 	})
 	if err == nil && !out.Merges() {
@@ -63,6 +65,7 @@ func (s *Service) CreateCertificate(ctx context.Context, caller access.Caller, r
 // A creation is everything about a create that is made before its commit.
 type creation struct {
 	ref       Ref
+	name      string // as the certificate was created
 	operation operationRecord
 	policy    Policy
 	object    string // id of the certificate, if this is its first
@@ -71,8 +74,8 @@ type creation struct {
 
 // planCreate checks the preconditions and makes keys, ids and times.
 func (s *Service) planCreate(ctx context.Context, g seal.Grant, f found, ref Ref, in NewCertificate) (*creation, error) {
-	if !ValidName(ref.Name) {
-		return nil, inValidName(ref.Name)
+	if err := checkCertificateName(ref.Name); err != nil {
+		return nil, err
 	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
@@ -91,7 +94,11 @@ func (s *Service) planCreate(ctx context.Context, g seal.Grant, f found, ref Ref
 	if err := s.checkIssuer(g, f.vault, policy.Issuer, s.getter(ctx)); err != nil {
 		return nil, err
 	}
-	return s.planVersion(ctx, g, f, ref, policy, in)
+	plan, err := s.planVersion(ctx, g, f, ref, policy, in)
+	if err == nil {
+		plan.name = cmp.Or(names.certificate.Name, ref.Name)
+	}
+	return plan, err
 }
 
 // planVersion makes the keys, ids and times of a version that is to be issued.
@@ -102,6 +109,15 @@ func (s *Service) planVersion(ctx context.Context, g seal.Grant, f found, ref Re
 	}
 	c := &creation{ref: ref, policy: policy, object: newObject(), now: s.Now()}
 	return c, c.fillOperation(in, signer)
+}
+
+// checkCertificateName refuses what no certificate can be called, and the words that
+// stand for something else in the URLs of certificates.
+func checkCertificateName(name string) error {
+	if slices.Contains([]string{"contacts", "issuers", "restore"}, fold(name)) {
+		return &Error{Code: CodeBadParameter, Message: "The name " + name + " is reserved, and a certificate of it could not be reached; choose another one."}
+	}
+	return checkObjectName(name)
 }
 
 func inValidName(name string) *Error {

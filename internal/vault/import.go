@@ -67,8 +67,8 @@ type importation struct {
 }
 
 func (s *Service) planImport(ctx context.Context, g seal.Grant, f found, ref Ref, in Import) (*importation, error) {
-	if !ValidName(ref.Name) {
-		return nil, inValidName(ref.Name)
+	if err := checkCertificateName(ref.Name); err != nil {
+		return nil, err
 	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ var rowForm = regexp.MustCompile(`^\| ([a-z]+-[0-9A-Za-z.]+-[0-9]+) \| (.*) \| (
 func parse(text string) ([]row, error) {
 	var rows []row
 	for n, line := range strings.Split(text, "\n") {
-		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| id ") || strings.HasPrefix(line, "| --- ") {
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "| id ") || strings.HasPrefix(line, "| --- ") {
 			continue
 		}
 		m := rowForm.FindStringSubmatch(line)
@@ -115,10 +115,11 @@ type results struct {
 	passed  map[string]bool
 	failed  map[string]bool
 	output  map[string][]string
+	build   []string // what the compiler said
 }
 
 func newResults() *results {
-	return &results{map[string][]string{}, map[string]bool{}, map[string]bool{}, map[string][]string{}}
+	return &results{claimed: map[string][]string{}, passed: map[string]bool{}, failed: map[string]bool{}, output: map[string][]string{}}
 }
 
 func (r *results) read(path string) error {
@@ -146,13 +147,16 @@ func (r *results) read(path string) error {
 			r.failed[name] = true
 		case "output":
 			r.output[name] = append(r.output[name], event.Output)
+		case "build-output":
+			r.build = append(r.build, event.Output)
 		}
 	}
 	return lines.Err()
 }
 
-// print shows what the tests that failed have printed.
+// print shows what the compiler and the tests that failed have printed.
 func (r *results) print(out io.Writer) {
+	fmt.Fprint(out, strings.Join(r.build, ""))
 	var names []string
 	for name := range r.failed {
 		names = append(names, name)
@@ -180,15 +184,20 @@ func (r *results) claims() map[string][]string {
 	return out
 }
 
-// proven are the rows that a test which passed has claimed.
+// proven are the rows that tests have claimed of which at least one passed and none
+// failed.
 func (r *results) proven() map[string]bool {
-	out := map[string]bool{}
+	passed, failed := map[string]bool{}, map[string]bool{}
 	for name, ids := range r.claimed {
 		for _, id := range ids {
-			out[id] = out[id] || r.passed[name] && !r.failed[name]
+			passed[id] = passed[id] || r.passed[name]
+			failed[id] = failed[id] || r.failed[name]
 		}
 	}
-	return out
+	for id := range failed {
+		passed[id] = passed[id] && !failed[id]
+	}
+	return passed
 }
 
 func check(rows []row, r *results) (problems []string) {
@@ -205,9 +214,15 @@ func check(rows []row, r *results) (problems []string) {
 		switch row.word() {
 		case "same", "differs":
 			if !proven[row.id] {
-				say("%s: no test that claims it passed in this run", row.id)
+				say("%s: no test that claims it passed in this run, or one failed", row.id)
+			}
+			if row.word() == "differs" && !strings.Contains(row.status, "](deviations.md") {
+				say("%s: a row that differs says why, and links to deviations.md", row.id)
 			}
 		case "not":
+			if len(claims[row.id]) > 0 {
+				say("%s: not built, and claimed by %v", row.id, claims[row.id])
+			}
 		default:
 			say("%s: the status is same, differs: …, or not built: …", row.id)
 		}

@@ -10,7 +10,7 @@ import (
 const table = `| id | statement | status | proof |
 | --- | --- | --- | --- |
 | cert-1-1 | a | same | TestA |
-| cert-1-2 | b | differs: on purpose | TestA/b |
+| cert-1-2 | b | differs: on purpose, see [deviations](deviations.md) | TestA/b |
 | cert-1-3 | c | not built: later |  |
 `
 
@@ -43,7 +43,14 @@ func TestCheck(t *testing.T) {
 		"no rows":       {"# nothing", passing, "there are 0 rows"},
 		"no claims":     {table, "", "0 claims"},
 		"no row":        {table + "| cert | a |\n", passing, "is no row"},
-		"status":        {strings.Replace(table, "| same |", "| fine |", 1), passing, "the status is"},
+		"tight row":     {table + "|cert-1-4 | a | same | |\n", passing, "is no row"},
+		"no reason":     {strings.Replace(table, ", see [deviations](deviations.md)", "", 1), passing, "cert-1-2: a row that differs"},
+		"not built":     {strings.Replace(table, "not built: later |  |", "not built: later | TestA |", 1), passing + strings.Replace(strings.Split(passing, "\n")[0], "cert-1-1", "cert-1-3", 1), "cert-1-3: not built, and claimed"},
+		"one failed": {strings.Replace(table, "| TestA |", "| TestA TestB |", 1), passing + strings.Replace(strings.Split(passing, "\n")[0], "TestA", "TestB", 1) +
+			`
+{"Action":"fail","Package":"p","Test":"TestB"}
+`, "cert-1-1: no test"},
+		"status": {strings.Replace(table, "| same |", "| fine |", 1), passing, "the status is"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
@@ -62,5 +69,21 @@ func TestWrite(t *testing.T) {
 	}
 	if err := run(&strings.Builder{}, paths, false, false); err != nil {
 		t.Errorf("after -write: %v", err)
+	}
+}
+
+func TestPrint(t *testing.T) {
+	const failing = `{"Action":"build-output","ImportPath":"q","Output":"q.go:1:1: expected 'package'\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"fine\n"}
+{"Action":"pass","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"broken\n"}
+{"Action":"fail","Package":"p","Test":"TestB"}
+`
+	var out strings.Builder
+	if err := run(&out, files(t, table, failing), false, true); err == nil {
+		t.Error("nothing was claimed, and nothing is wrong")
+	}
+	if out.String() != "q.go:1:1: expected 'package'\nbroken\n" {
+		t.Errorf("%q", out.String())
 	}
 }
