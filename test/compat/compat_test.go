@@ -58,7 +58,7 @@ func need(t *testing.T, programs ...string) {
 // code is another one.
 func command(t *testing.T, dir, stdin string, code int, env []string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	var out bytes.Buffer
@@ -132,24 +132,6 @@ func javascript(t *testing.T) string {
 	return dir
 }
 
-// java compiles the Java program and returns its class path.
-func java(t *testing.T) string {
-	need(t, "java", "javac", "mvn")
-	dir, fresh := cache(t, "java", "java/pom.xml")
-	path := filepath.Join(dir, "classpath")
-	if fresh {
-		command(t, ".", "", 0, nil, "mvn", "-q", "-B", "-f", "java/pom.xml", "-Dmaven.repo.local="+filepath.Join(dir, "m2"),
-			"dependency:build-classpath", "-Dmdep.outputFile="+path)
-	}
-	libraries, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	classes := t.TempDir()
-	command(t, ".", "", 0, nil, "javac", "-d", classes, "-cp", strings.TrimSpace(string(libraries)), "java/Every.java")
-	return classes + string(os.PathListSeparator) + strings.TrimSpace(string(libraries))
-}
-
 func golang(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "goclient")
@@ -189,23 +171,6 @@ func TestJavaScriptLife(t *testing.T) {
 		t.Error(out)
 	}
 	t.Log(strings.TrimSpace(out))
-}
-
-// Every public method of the clients, pollers and exceptions included.
-func TestEveryMethod(t *testing.T) {
-	t.Run("python", func(t *testing.T) {
-		for _, name := range []string{"certificates", "secrets_keys"} {
-			out := command(t, t.TempDir(), "", 0, demo, binary, "run", "--", python(t), script(t, "python/"+name+".py"))
-			t.Log(strings.TrimSpace(out))
-		}
-	})
-	t.Run("javascript", func(t *testing.T) {
-		t.Log(strings.TrimSpace(command(t, javascript(t), "", 0, demo, binary, "run", "--", "node", "every.mjs")))
-	})
-	t.Run("java", func(t *testing.T) {
-		program := java(t)
-		t.Log(strings.TrimSpace(command(t, t.TempDir(), "", 0, demo, binary, "run", "--", "java", "-cp", program, "Every")))
-	})
 }
 
 // The quickstart program runs unchanged from any directory, is quick, and the second
@@ -281,6 +246,12 @@ func TestMissingPermission(t *testing.T) {
 	})
 	t.Run("javascript", func(t *testing.T) {
 		command(t, javascript(t), "", 0, locked, binary, "run", "--data", data, "--", "node", "denied.mjs")
+	})
+	t.Run("java", func(t *testing.T) {
+		out := command(t, ".", "", 0, locked, append([]string{binary, "run", "--data", data, "--"}, java(t, "Denied")...)...)
+		if !strings.Contains(out, "denied done") {
+			t.Error(out)
+		}
 	})
 }
 

@@ -74,6 +74,12 @@ public class Every {
         return new JcaX509CertificateConverter().getCertificate(b.build(new JcaContentSignerBuilder("SHA256withECDSA").build(authority.getPrivate())));
     }
 
+    static String pem(KeyPair pair, X509Certificate certificate) throws Exception {
+        Base64.Encoder lines = Base64.getMimeEncoder(64, new byte[] {'\n'});
+        return "-----BEGIN PRIVATE KEY-----\n" + lines.encodeToString(pair.getPrivate().getEncoded()) + "\n-----END PRIVATE KEY-----\n"
+            + "-----BEGIN CERTIFICATE-----\n" + lines.encodeToString(certificate.getEncoded()) + "\n-----END CERTIFICATE-----\n";
+    }
+
     static void certificates() throws Exception {
         CertificateClient client = new CertificateClientBuilder().vaultUrl(URL).credential(CREDENTIAL).buildClient();
         check(client.getVaultUrl().startsWith(URL), client.getVaultUrl());
@@ -109,10 +115,7 @@ public class Every {
         ByteArrayOutputStream file = new ByteArrayOutputStream();
         store.store(file, "secret".toCharArray());
         check("CN=mine".equals(client.importCertificate(new ImportCertificateOptions("pfx", file.toByteArray()).setPassword("secret")).getPolicy().getSubject()), "import");
-        Base64.Encoder lines = Base64.getMimeEncoder(64, new byte[] {'\n'});
-        String pem = "-----BEGIN PRIVATE KEY-----\n" + lines.encodeToString(mine.getPrivate().getEncoded()) + "\n-----END PRIVATE KEY-----\n"
-            + "-----BEGIN CERTIFICATE-----\n" + lines.encodeToString(own.getEncoded()) + "\n-----END CERTIFICATE-----\n";
-        client.importCertificate(new ImportCertificateOptions("pem", pem.getBytes()).setPolicy(new CertificatePolicy("Self", "CN=x").setContentType(CertificateContentType.PEM)));
+        client.importCertificate(new ImportCertificateOptions("pem", pem(mine, own).getBytes()).setPolicy(new CertificatePolicy("Self", "CN=x").setContentType(CertificateContentType.PEM)));
         check(fails(HttpResponseException.class, () -> client.importCertificate(new ImportCertificateOptions("bad", file.toByteArray()).setPassword("wrong"))).getResponse().getStatusCode() == 400, "password");
 
         byte[] blob = client.backupCertificate("every");
@@ -140,6 +143,7 @@ public class Every {
 
     static void secrets() throws Exception {
         SecretClient client = new SecretClientBuilder().vaultUrl(URL).credential(CREDENTIAL).buildClient();
+        check(client.getVaultUrl().startsWith(URL), client.getVaultUrl());
         KeyVaultSecret made = client.setSecret("s", "one");
         check("one".equals(client.getSecret("s").getValue()) && "one".equals(client.getSecret("s", made.getProperties().getVersion()).getValue()), "value");
         check(!client.updateSecretProperties(made.getProperties().setEnabled(false)).isEnabled(), "enabled");
@@ -161,6 +165,7 @@ public class Every {
 
     static void keys() throws Exception {
         KeyClient client = new KeyClientBuilder().vaultUrl(URL).credential(CREDENTIAL).buildClient();
+        check(client.getVaultUrl().startsWith(URL), client.getVaultUrl());
         KeyVaultKey made = client.createKey("k", KeyType.EC);
         client.createEcKey(new CreateEcKeyOptions("ec").setCurveName(KeyCurveName.P_384));
         KeyVaultKey rsa = client.createRsaKey(new CreateRsaKeyOptions("rsa").setKeySize(2048));
@@ -196,9 +201,15 @@ public class Every {
     }
 
     public static void main(String[] args) throws Exception {
+        Watch.methodsOf(CertificateClient.class, SecretClient.class, KeyClient.class, CryptographyClient.class);
         certificates();
+        Responses.certificates();
+        Watch.done(CertificateClient.class, true);
         secrets();
+        Watch.done(SecretClient.class, false);
         keys();
+        Watch.done(KeyClient.class, false, "getRandomBytes", "releaseKey", "getKeyAttestation");
+        Watch.done(CryptographyClient.class, false);
         System.out.println("every method done");
         System.exit(0);
     }

@@ -7,6 +7,7 @@ const client = new CertificateClient(`https://${process.env.KEY_VAULT_NAME}.vaul
 await (await client.beginCreateCertificate("web-js", DefaultCertificatePolicy, { intervalInMs: 100 })).pollUntilDone();
 await (await client.beginDeleteCertificate("web-js", { intervalInMs: 100 })).pollUntilDone();
 const error = await client.purgeDeletedCertificate("web-js").then(() => assert.fail("purged without the permission"), (e) => e);
+assert.equal(error.name, "RestError", error);
 assert.equal(error.statusCode, 403, error);
 assert.equal(error.code, "Forbidden", error);
 console.log("denied done");

@@ -28,6 +28,7 @@ function watch(client, leave = []) {
   });
   const done = () => {
     assert.deepEqual(names.filter((name) => !called.has(name)), [], "never called");
+    for (const name of [...called].filter((name) => names.includes(name)).sort()) console.log(`called ${client.constructor.name}.${name}`);
     console.log(`${client.constructor.name}: ${names.length} methods`);
   };
   return [watched, done];
@@ -40,6 +41,7 @@ async function all(pages) {
 }
 
 const fails = (promise, status, code) => promise.then(() => assert.fail("no error"), (e) => {
+  assert.equal(e.name, "RestError", e);
   assert.equal(e.statusCode, status, e);
   if (code) assert.equal(e.code, code, e);
   return e;
@@ -85,6 +87,9 @@ async function certificates() {
   const pem = Buffer.from(`${pkcs8}\n${self.toString("pem")}\n`);
   const imported = await client.importCertificate("pem", pem, { policy: { contentType: "application/x-pem-file", issuerName: "Self" } });
   assert.equal(imported.policy.subject, "CN=mine");
+  const exported = Buffer.from((await new SecretClient(url, credential).getSecret("merged")).value, "base64");
+  assert.deepEqual(Buffer.from((await client.importCertificate("pfx", exported)).cer), Buffer.from(leaf.rawData));
+  await fails(client.importCertificate("bad", exported, { password: "wrong" }), 400, "BadParameter");
 
   const blob = await client.backupCertificate("every");
   await (await client.beginDeleteCertificate("every", fast)).pollUntilDone();

@@ -5,6 +5,7 @@ import datetime
 import os
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.rest import HttpRequest
 from azure.identity import DefaultAzureCredential
 from azure.keyvault.certificates import (
     AdministratorContact, CertificateClient, CertificateContact, CertificateContentType, CertificatePolicy,
@@ -20,7 +21,7 @@ from watch import watch
 
 url = f"https://{os.environ['KEY_VAULT_NAME']}.vault.azure.net"
 client = CertificateClient(url, DefaultAzureCredential())
-done = watch(client, leave=("close", "send_request"))
+done = watch(client)
 
 
 def policy(issuer, **more):
@@ -110,5 +111,10 @@ assert client.update_issuer("ca", enabled=False).enabled is False
 assert [i.provider for i in client.list_properties_of_issuers()] == ["Test"]
 client.delete_issuer("ca")
 fails(ResourceNotFoundError, client.get_issuer, "ca")
+
+# Any request, through the client's own pipeline.
+raw = client.send_request(HttpRequest("GET", f"{url}/certificates/none?api-version=7.5"))
+assert raw.status_code == 404 and raw.json()["error"]["code"] == "CertificateNotFound", raw.text()
+client.close()
 done()
 print("certificates done")

@@ -14,6 +14,7 @@ try:
     client.purge_deleted_certificate("web")
     sys.exit("purged without the permission")
 except HttpResponseError as e:
+    assert type(e) is HttpResponseError, type(e)
     assert e.status_code == 403 and e.error.code == "Forbidden", e
     assert e.error.innererror["code"] == "ForbiddenByPolicy", e.error.innererror
 print("denied done")

@@ -20,7 +20,7 @@ PFX, PEM = "application/x-pkcs12", "application/x-pem-file"
 out = []
 
 
-def keep(name, chain, exportable, self_signed, dns):
+def keep(name, chain, exportable, self_signed, names, others):
     secret = secrets.get_secret(name)
     pfx = secret.properties.content_type == PFX
     with open(f"{name}.secret", "wb") as f:
@@ -29,7 +29,7 @@ def keep(name, chain, exportable, self_signed, dns):
     body = base64.b64encode(der).decode()
     with open(f"{name}.pem", "w") as f:
         f.write("-----BEGIN CERTIFICATE-----\n" + "\n".join(body[i:i + 64] for i in range(0, len(body), 64)) + "\n-----END CERTIFICATE-----\n")
-    out.append({"Name": name, "Secret": f"{name}.secret", "PFX": pfx, "Key": exportable, "Chain": chain, "DNS": dns, "Self": self_signed})
+    out.append({"Name": name, "Secret": f"{name}.secret", "PFX": pfx, "Key": exportable, "Chain": chain, "Self": self_signed, "Names": names, "Others": others})
 
 
 kinds = {"rsa": {"key_type": "RSA"}}
@@ -40,9 +40,17 @@ for kind, key in kinds.items():
         for exportable in (True, False):
             name = f"{kind}-{form}-{'open' if exportable else 'locked'}"
             dns = f"{kind}.example"
-            policy = CertificatePolicy(issuer_name="Self", subject=f"CN={dns}", san_dns_names=[dns], san_ip_addresses=["10.1.2.3"], content_type=content, exportable=exportable, **key)
+            policy = CertificatePolicy(issuer_name="Self", subject=f"CN={dns}", san_dns_names=[dns], san_ip_addresses=["10.1.2.3", "2001:db8::1"], content_type=content, exportable=exportable, **key)
             certificates.begin_create_certificate(name, policy).result()
-            keep(name, 1, exportable, True, dns)
+            keep(name, 1, exportable, True, [dns, "10.1.2.3", "2001:db8::1"], ["another.example", "10.3.2.1", "2001:db8::2"])
+
+# Names of every sort: by the subject alone, a wildcard, e-mail.
+certificates.begin_create_certificate("subject", CertificatePolicy(issuer_name="Self", subject="C=DE, O=Example, CN=subject.example")).result()
+keep("subject", 1, True, True, ["subject.example"], ["other.example", "10.1.2.3"])
+certificates.begin_create_certificate("many", CertificatePolicy(
+    issuer_name="Self", subject="CN=many", san_dns_names=["*.many.example", "one.example"], san_emails=["me@mail.example"], san_user_principal_names=["me@user.example"],
+)).result()
+keep("many", 1, True, True, ["a.many.example", "one.example", "me@mail.example"], ["many.example", "many", "you@mail.example", "me@user.example"])
 
 authority = ec.generate_private_key(ec.SECP256R1())
 name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
@@ -64,7 +72,7 @@ for form, content in (("pfx", PFX), ("pem", PEM)):
     request = x509.load_der_x509_csr(certificates.get_certificate_operation(f"chain-{form}").csr)
     chain = [c.public_bytes(serialization.Encoding.DER) for c in (sign(request.subject, request.public_key(), False), root)]
     certificates.merge_certificate(f"chain-{form}", chain)
-    keep(f"chain-{form}", 2, True, False, "")
+    keep(f"chain-{form}", 2, True, False, [], [])
 
 with open("exports.json", "w") as f:
     json.dump(out, f)

@@ -21,6 +21,9 @@ def watch(client, leave=()):
     def done():
         missing = sorted(set(names) - called)
         assert names and not missing, f"never called: {missing}"
-        print(f"{type(client).__name__}: {len(names)} methods")
+        kind = type(client).__name__
+        for name in sorted(called):
+            print(f"called {kind}.{name}")
+        print(f"{kind}: {len(names)} methods")
 
     return done
