@@ -70,7 +70,17 @@ func runProgram(cmd *cobra.Command, d server.Development, verbose bool, args []s
 	if runtime.GOOS == "darwin" || runtime.GOOS == "windows" {
 		fmt.Fprintln(stderr, "coffer: on this system programs in Python, JavaScript and Java are reached; Go programs take their authorities from the system and are not")
 	}
-	if d.Scratch, err = os.MkdirTemp("", scratchPrefix); err != nil {
+	if cmd.Flags().Changed("data") && d.Data == "" {
+		return errors.New("--data is empty: name a directory, or leave it out to keep nothing")
+	}
+	if d.Strict && d.Data == "" {
+		fmt.Fprintln(stderr, "coffer: --strict without --data: there is no vault, and nothing makes one")
+	}
+	temporary, err := filepath.Abs(os.TempDir()) // the child may change its directory
+	if err != nil {
+		return err
+	}
+	if d.Scratch, err = os.MkdirTemp(temporary, scratchPrefix); err != nil {
 		return err
 	}
 	dismiss := startJanitor(d.Scratch)
@@ -132,8 +142,7 @@ func startError(path string, err error, stderr io.Writer) error {
 
 // fromTerminal reports whether a terminal sends the signal to the child as well.
 func fromTerminal(s os.Signal) bool {
-	info, err := os.Stdin.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && (s == os.Interrupt || s == syscall.SIGQUIT)
+	return (s == os.Interrupt || s == syscall.SIGQUIT) && foreground()
 }
 
 func printAccess(w io.Writer, a httpd.Access) {
@@ -177,7 +186,7 @@ func startJanitor(dir string) (dismiss func()) {
 		return func() {}
 	}
 	janitor := exec.Command(self, "janitor", dir)
-	janitor.Env, janitor.Dir, janitor.SysProcAttr = nil, os.TempDir(), ownSession()
+	janitor.Env, janitor.Dir, janitor.SysProcAttr = []string{"TMPDIR=" + filepath.Dir(dir)}, filepath.Dir(dir), ownSession()
 	input, err := janitor.StdinPipe()
 	if err != nil || janitor.Start() != nil {
 		return func() {} // the directory is removed unless this process is killed

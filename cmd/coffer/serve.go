@@ -38,7 +38,7 @@ asked to stop (SIGTERM or Ctrl-C). Requests under way are finished then.`,
 			ctx, stop := contextWithSignals(cmd.Context())
 			defer stop()
 			return server.Serve(ctx, config, log, access, func(address net.Addr) {
-				log.Info("serving", "address", address.String(), "vaults", "https://NAME.vault."+config.Domain)
+				log.Info("serving", "address", address.String(), "vaults", config.VaultURL("NAME"))
 			})
 		},
 	}

@@ -12,3 +12,10 @@ var passedOn = []os.Signal{os.Interrupt, syscall.SIGTERM}
 func ownSession() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
+
+// foreground reports whether this process has a console, which then sends what is typed
+// to the child as well.
+func foreground() bool {
+	info, err := os.Stdin.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

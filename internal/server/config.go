@@ -102,6 +102,15 @@ func (c Config) check() error {
 }
 
 // port is the one that clients use.
+// VaultURL is the address of a vault, as clients use it.
+func (c Config) VaultURL(name string) string {
+	url := "https://" + name + ".vault." + c.Domain
+	if port := c.port(); port != "443" && port != "" {
+		url += ":" + port
+	}
+	return url
+}
+
 func (c Config) port() string {
 	if c.PublicPort != "" {
 		return c.PublicPort

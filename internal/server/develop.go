@@ -48,6 +48,7 @@ type Run struct {
 
 // The files in a directory of kept vaults.
 const (
+	configFile  = "coffer.yaml" // of coffer serve
 	rootKeyFile = "root.key"
 	storeFile   = "coffer.db"
 	auditFile   = "audit.log"
@@ -145,6 +146,9 @@ func upstream(environ []string) func(*url.URL) (*url.URL, error) {
 // options are those of the core. A run that keeps nothing has its root key in memory
 // only, and a store without a name.
 func (d Development) options() (Options, error) {
+	if _, err := os.Stat(filepath.Join(d.Data, configFile)); err == nil && d.Data != "" {
+		return Options{}, fmt.Errorf("%s is an installation of coffer serve: name another directory, so that no development application comes into it", d.Data)
+	}
 	o := Options{Create: true, OwnProcess: true, Log: d.Log, Names: PublicNames(), FirstTouch: !d.Strict, Access: d.Access}
 	var err error
 	if d.Data == "" {

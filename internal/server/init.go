@@ -78,8 +78,8 @@ func Initialize(ctx context.Context, i Init, log *slog.Logger) (made Made, err e
 	if err := os.MkdirAll(i.Dir, 0o700); err != nil {
 		return made, err
 	}
-	path := filepath.Join(i.Dir, "coffer.yaml")
-	files := []string{"coffer.yaml", rootKeyFile, storeFile, auditFile, "ca.pem", "ca.key"}
+	path := filepath.Join(i.Dir, configFile)
+	files := []string{configFile, rootKeyFile, storeFile, auditFile, "ca.pem", "ca.key"}
 	for _, name := range files {
 		if _, err := os.Stat(filepath.Join(i.Dir, name)); !errors.Is(err, os.ErrNotExist) {
 			return made, fmt.Errorf("%s exists already: nothing was changed; use another directory", filepath.Join(i.Dir, name))

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,6 +200,40 @@ func TestExitCodesAndInput(t *testing.T) {
 	if out := command(t, t.TempDir(), "", 0, []string{"AZURE_TENANT_ID=mine", "ARM_CLIENT_SECRET=mine", "IDENTITY_ENDPOINT=mine"}, binary, "run", "--", "env"); strings.Contains(out, "=mine") {
 		t.Error("an inherited credential reached the program")
 	}
+}
+
+// A signal to coffer run reaches the program, also when there is no terminal but /dev/null,
+// as in cron and in CI.
+func TestSignals(t *testing.T) {
+	need(t, "sh")
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1} {
+		cmd := exec.Command(binary, "run", "--", "sh", "-c", "trap 'exit 42' INT TERM QUIT HUP USR1; echo up; while :; do sleep 0.05; done")
+		out, err := cmd.StdoutPipe() // the standard input is /dev/null
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 3)); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Process.Signal(signal)
+		_ = cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 42 {
+			t.Errorf("%v: exit code %d", signal, code)
+		}
+	}
+}
+
+// A directory of coffer serve is not taken for one of kept vaults.
+func TestRunOnAnInstallation(t *testing.T) {
+	dir := t.TempDir()
+	command(t, ".", "", 0, nil, binary, "init", "--dir", dir, "--domain", "coffer.test", "--vault", "main")
+	if out := command(t, ".", "", 1, nil, binary, "run", "--data", dir, "--", "true"); !strings.Contains(out, "installation of coffer serve") {
+		t.Error(out)
+	}
+	command(t, ".", "", 1, nil, binary, "run", "--data", "", "--", "true")
 }
 
 // restricted prepares kept vaults in which the run's principal may not purge.
