@@ -2,6 +2,7 @@ package pki
 
 import (
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 )
@@ -53,18 +54,33 @@ func explainImport(kind, err error) error {
 // newImport checks what a file held. preferred is the index of the certificate that the
 // file itself pairs with the key, or -1; it counts only if it has the key's public key.
 func newImport(key crypto.Signer, chain [][]byte, preferred int) (Import, error) {
-	out := Import{Key: key, Chain: chain, Leaf: -1}
+	leaf, _, err := findLeaf(key, chain, preferred)
+	if err != nil {
+		return Import{}, err
+	}
+	return Import{Key: key, Chain: chain, Leaf: leaf}, nil
+}
+
+// FindLeaf reads every certificate of a chain, which are in DER, and returns the first
+// one that has the public key of the key, with its index. Errors: ErrCertificate for one
+// that ParseCertificate refuses; ErrMismatch when none has the key.
+func FindLeaf(key crypto.Signer, chain [][]byte) (int, *x509.Certificate, error) {
+	return findLeaf(key, chain, -1)
+}
+
+func findLeaf(key crypto.Signer, chain [][]byte, preferred int) (leaf int, certificate *x509.Certificate, err error) {
+	leaf = -1
 	for i, der := range chain {
 		c, err := ParseCertificate(der)
 		if err != nil {
-			return Import{}, err
+			return -1, nil, err
 		}
-		if certifies(c, key) && (out.Leaf < 0 || i == preferred) {
-			out.Leaf = i
+		if certifies(c, key) && (leaf < 0 || i == preferred) {
+			leaf, certificate = i, c
 		}
 	}
-	if out.Leaf < 0 {
-		return Import{}, ErrMismatch
+	if leaf < 0 {
+		return -1, nil, ErrMismatch
 	}
-	return out, nil
+	return leaf, certificate, nil
 }

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -44,24 +45,13 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 }
 
 func parseCertificate(der []byte) (*x509.Certificate, error) {
-	s, err := splitSigned(der, skipToCertificateKey)
+	s, public, readable, err := readSigned(der, skipToCertificateKey)
 	if err != nil {
 		return nil, err
 	}
-	if !s.koblitz {
-		return x509.ParseCertificate(der)
-	}
-	public, err := ParsePublicKey(s.spki)
-	if err != nil {
-		return nil, err
-	}
-	standIn, err := s.standIn()
-	if err != nil {
-		return nil, err
-	}
-	c, err := x509.ParseCertificate(standIn)
-	if err != nil {
-		return nil, err
+	c, err := x509.ParseCertificate(readable)
+	if err != nil || !s.koblitz {
+		return c, err
 	}
 	c.Raw, c.RawTBSCertificate, c.RawSubjectPublicKeyInfo, c.PublicKey = der, s.part, s.spki, public
 	return c, nil
@@ -69,27 +59,29 @@ func parseCertificate(der []byte) (*x509.Certificate, error) {
 
 // parseRequest is parseCertificate for requests.
 func parseRequest(der []byte) (*x509.CertificateRequest, error) {
-	s, err := splitSigned(der, skipToRequestKey)
+	s, public, readable, err := readSigned(der, skipToRequestKey)
 	if err != nil {
 		return nil, err
 	}
-	if !s.koblitz {
-		return x509.ParseCertificateRequest(der)
-	}
-	public, err := ParsePublicKey(s.spki)
-	if err != nil {
-		return nil, err
-	}
-	standIn, err := s.standIn()
-	if err != nil {
-		return nil, err
-	}
-	r, err := x509.ParseCertificateRequest(standIn)
-	if err != nil {
-		return nil, err
+	r, err := x509.ParseCertificateRequest(readable)
+	if err != nil || !s.koblitz {
+		return r, err
 	}
 	r.Raw, r.RawTBSCertificateRequest, r.RawSubjectPublicKeyInfo, r.PublicKey = der, s.part, s.spki, public
 	return r, nil
+}
+
+// readSigned takes a document apart and returns one that crypto/x509 can read: itself, or
+// a stand-in for one with a key on P-256K, which is returned, too.
+func readSigned(der []byte, skip func(*cryptobyte.String) bool) (s signedDocument, public crypto.PublicKey, readable []byte, err error) {
+	if s, err = splitSigned(der, skip); err != nil || !s.koblitz {
+		return s, nil, der, err
+	}
+	if public, err = ParsePublicKey(s.spki); err != nil {
+		return s, nil, nil, err
+	}
+	readable, err = s.standIn()
+	return s, public, readable, err
 }
 
 // A signedDocument is a certificate or a request, taken apart round its public key.
