@@ -8,6 +8,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"math/big"
 	"strings"
 
@@ -28,9 +29,8 @@ type Private struct {
 	KeyHSM              string // a transfer blob instead of all of the above
 }
 
-// String and GoString keep the key out of logs.
-func (Private) String() string   { return "private key (hidden)" }
-func (Private) GoString() string { return "private key (hidden)" }
+// Format prints nothing of the key, whatever the verb.
+func (Private) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "private key (hidden)") }
 
 // PKCS8 returns the key pair as a document of PKCS#8 (RFC 5208), DER and unencrypted. An
 // RSA key has its CRT members, which have to fit. The error is ErrKey, and quotes

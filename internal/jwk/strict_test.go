@@ -3,6 +3,7 @@ package jwk_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -62,5 +63,17 @@ func TestOrder(t *testing.T) {
 	text, err := json.Marshal(jwk.Key{ID: "i", Kty: "t", Ops: []string{"sign"}, N: "n", E: "e", Crv: "c", X: "x", Y: "y"})
 	if want := `{"kid":"i","kty":"t","key_ops":["sign"],"n":"n","e":"e","crv":"c","x":"x","y":"y"}`; err != nil || string(text) != want {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// A private key prints nothing of itself, whatever the verb and whatever it is in.
+func TestPrivatePrintsNothing(t *testing.T) {
+	key := jwk.Private{Kty: "RSA", D: "SECRET", P: "SECRET", K: "SECRET", KeyHSM: "SECRET"}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		for _, value := range []any{key, &key, struct{ Key jwk.Private }{key}} {
+			if text := fmt.Sprintf(verb, value); strings.Contains(text, "SECRET") || strings.Contains(text, "534543524554") {
+				t.Errorf("%s: %s", verb, text)
+			}
+		}
 	}
 }
