@@ -102,28 +102,22 @@ func (d *Door) purgeDeletedCertificate(r request) (answer, error) {
 }
 
 func (d *Door) listCertificates(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.Certificate, string, error) {
+		return d.Vaults.ListCertificates(r.ctx, r.caller, r.ref.Vault, p)
 	}
-	rows, next, err := d.Vaults.ListCertificates(r.ctx, r.caller, r.ref.Vault, page)
-	return listAnswer(r, rows, next, err, func(c vault.Certificate) wire.CertificateItem { return r.item(c, "") })
+	return listAnswer(r, get, func(c vault.Certificate) wire.CertificateItem { return r.item(c, "") })
 }
 
 func (d *Door) listCertificateVersions(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.Certificate, string, error) {
+		return d.Vaults.ListCertificateVersions(r.ctx, r.caller, r.ref, p)
 	}
-	rows, next, err := d.Vaults.ListCertificateVersions(r.ctx, r.caller, r.ref, page)
-	return listAnswer(r, rows, next, err, func(c vault.Certificate) wire.CertificateItem { return r.item(c, c.Version) })
+	return listAnswer(r, get, func(c vault.Certificate) wire.CertificateItem { return r.item(c, c.Version) })
 }
 
 func (d *Door) listDeletedCertificates(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.DeletedCertificate, string, error) {
+		return d.Vaults.ListDeletedCertificates(r.ctx, r.caller, r.ref.Vault, p)
 	}
-	rows, next, err := d.Vaults.ListDeletedCertificates(r.ctx, r.caller, r.ref.Vault, page)
-	return listAnswer(r, rows, next, err, r.deletedItem)
+	return listAnswer(r, get, r.deletedItem)
 }

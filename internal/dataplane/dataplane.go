@@ -6,9 +6,10 @@
 // and syntax, and then everything that needs the vault. So whoever has no token gets
 // the challenge, whatever else is wrong; every client library relies on it.
 //
-// To find something: routes.go has the table of all routes, certificates.go and
-// backing.go what they call, convert.go the way between wire and vault types,
-// errors.go the one table from error codes to HTTP, challenge.go the 401.
+// To find something: routes.go has the table of all routes; certificates.go, pending.go,
+// issuers.go, secrets.go, keys.go and keyops.go what they call; convert.go the way
+// between wire and vault types; errors.go the one table from error codes to HTTP;
+// challenge.go the 401.
 package dataplane
 
 import (
@@ -126,7 +127,6 @@ func (d *Door) handle(w http.ResponseWriter, r *http.Request, caller access.Call
 		return answer{}, err
 	}
 	ref.Vault, _, _ = strings.Cut(httpd.Host(r), ".")
-	ref.Version = strings.ToLower(ref.Version) // ids are compared without regard to case
 	req := request{ctx: r.Context(), caller: caller, ref: ref, query: r.URL.Query(), path: r.URL.Path}
 	if req.version, err = parseVersion(req.query); err != nil {
 		return answer{}, err

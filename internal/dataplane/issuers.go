@@ -45,12 +45,10 @@ func (r request) contacts(contacts []vault.Contact) wire.Contacts {
 }
 
 func (d *Door) listIssuers(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.Issuer, string, error) {
+		return d.Vaults.ListCertificateIssuers(r.ctx, r.caller, r.ref.Vault, p)
 	}
-	rows, next, err := d.Vaults.ListCertificateIssuers(r.ctx, r.caller, r.ref.Vault, page)
-	return listAnswer(r, rows, next, err, func(i vault.Issuer) wire.IssuerItem {
+	return listAnswer(r, get, func(i vault.Issuer) wire.IssuerItem {
 		return wire.IssuerItem{ID: r.id("certificates", "issuers", i.Name), Provider: i.Provider}
 	})
 }

@@ -130,30 +130,24 @@ func (d *Door) rotateKey(r request) (answer, error) {
 }
 
 func (d *Door) listKeys(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.Key, string, error) {
+		return d.Vaults.ListKeys(r.ctx, r.caller, r.ref.Vault, p)
 	}
-	rows, next, err := d.Vaults.ListKeys(r.ctx, r.caller, r.ref.Vault, page)
-	return listAnswer(r, rows, next, err, func(k vault.Key) wire.KeyItem { return r.keyItem(k, "") })
+	return listAnswer(r, get, func(k vault.Key) wire.KeyItem { return r.keyItem(k, "") })
 }
 
 func (d *Door) listKeyVersions(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.Key, string, error) {
+		return d.Vaults.ListKeyVersions(r.ctx, r.caller, r.ref, p)
 	}
-	rows, next, err := d.Vaults.ListKeyVersions(r.ctx, r.caller, r.ref, page)
-	return listAnswer(r, rows, next, err, func(k vault.Key) wire.KeyItem { return r.keyItem(k, k.Version) })
+	return listAnswer(r, get, func(k vault.Key) wire.KeyItem { return r.keyItem(k, k.Version) })
 }
 
 func (d *Door) listDeletedKeys(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.Key, string, error) {
+		return d.Vaults.ListDeletedKeys(r.ctx, r.caller, r.ref.Vault, p)
 	}
-	rows, next, err := d.Vaults.ListDeletedKeys(r.ctx, r.caller, r.ref.Vault, page)
-	return listAnswer(r, rows, next, err, func(k vault.Key) wire.DeletedKeyItem {
+	return listAnswer(r, get, func(k vault.Key) wire.DeletedKeyItem {
 		return wire.DeletedKeyItem{
 			RecoveryID: r.id("deletedkeys", k.Name, ""), DeletedDate: k.Deleted.Unix(), ScheduledPurgeDate: k.PurgeAt.Unix(), KeyItem: r.keyItem(k, ""),
 		}

@@ -59,7 +59,7 @@ func TestKeyLife(t *testing.T) {
 	if k := second.jwk(); k["e"] != "AQAB" || len(octets(t, k["n"])) != 256 || fmt.Sprint(k["key_ops"]) != "[encrypt decrypt sign verify wrapKey unwrapKey]" || !strings.Contains(k["kid"].(string), "/keys/Signer/") {
 		t.Error(second.text)
 	}
-	for path, want := range map[string]answer{"": second, "/": second, "/" + first.keyVersion(): first} {
+	for path, want := range map[string]answer{"": second, "/": second, "/" + first.keyVersion(): first, "/" + strings.ToUpper(first.keyVersion()): first} {
 		if a := d.want(d.do("GET", "/keys/signer"+path, ""), 200, ""); a.keyVersion() != want.keyVersion() {
 			t.Errorf("%q: %s", path, a.text)
 		}
@@ -115,6 +115,13 @@ func TestKeyKinds(t *testing.T) {
 		`{"kty":"EC-HSM","release_policy":{"data":"e30"}}`: "BadParameter",
 	} {
 		d.want(d.do("POST", "/keys/new/create", body), 400, code)
+	}
+	for body, member := range map[string]string{
+		`{"kty":"RSA","key_size":1024}`: "key_size", `{"kty":"EC","key_size":224}`: "crv", `{"kty":"EC","crv":"P-224"}`: "crv",
+	} {
+		if a := d.want(d.do("POST", "/keys/new/create", body), 400, "BadParameter"); !strings.HasPrefix(a.message(), "Property "+member+" has invalid value") {
+			t.Errorf("%s: %s", body, a.message())
+		}
 	}
 	d.want(d.do("POST", "/keys/k/create?api-version=7.4", `{"kty":"oct-HSM"}`), 400, "BadParameter/KeyTypeNotSupported")
 	d.want(d.do("POST", "/keys//create", `{"kty":"EC"}`), 400, "BadParameter")

@@ -30,7 +30,13 @@ func (r request) page() (vault.Page, error) {
 	return p, nil
 }
 
-func listAnswer[Row, Item any](r request, rows []Row, next string, err error, item func(Row) Item) (answer, error) {
+// listAnswer gets the page that is asked for and shows its rows.
+func listAnswer[Row, Item any](r request, get func(vault.Page) ([]Row, string, error), item func(Row) Item) (answer, error) {
+	page, err := r.page()
+	if err != nil {
+		return answer{}, err
+	}
+	rows, next, err := get(page)
 	out := wire.List[Item]{Value: make([]Item, 0, len(rows))}
 	for _, row := range rows {
 		out.Value = append(out.Value, item(row))

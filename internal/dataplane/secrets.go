@@ -93,30 +93,24 @@ func (d *Door) restoreSecret(r request) (answer, error) {
 }
 
 func (d *Door) listSecrets(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.Secret, string, error) {
+		return d.Vaults.ListSecrets(r.ctx, r.caller, r.ref.Vault, p)
 	}
-	rows, next, err := d.Vaults.ListSecrets(r.ctx, r.caller, r.ref.Vault, page)
-	return listAnswer(r, rows, next, err, func(s vault.Secret) wire.SecretBundle { return r.secretItem(s, "") })
+	return listAnswer(r, get, func(s vault.Secret) wire.SecretBundle { return r.secretItem(s, "") })
 }
 
 func (d *Door) listSecretVersions(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.Secret, string, error) {
+		return d.Vaults.ListSecretVersions(r.ctx, r.caller, r.ref, p)
 	}
-	rows, next, err := d.Vaults.ListSecretVersions(r.ctx, r.caller, r.ref, page)
-	return listAnswer(r, rows, next, err, func(s vault.Secret) wire.SecretBundle { return r.secretItem(s, s.Version) })
+	return listAnswer(r, get, func(s vault.Secret) wire.SecretBundle { return r.secretItem(s, s.Version) })
 }
 
 func (d *Door) listDeletedSecrets(r request) (answer, error) {
-	page, err := r.page()
-	if err != nil {
-		return answer{}, err
+	get := func(p vault.Page) ([]vault.Secret, string, error) {
+		return d.Vaults.ListDeletedSecrets(r.ctx, r.caller, r.ref.Vault, p)
 	}
-	rows, next, err := d.Vaults.ListDeletedSecrets(r.ctx, r.caller, r.ref.Vault, page)
-	return listAnswer(r, rows, next, err, func(s vault.Secret) wire.DeletedSecretBundle {
+	return listAnswer(r, get, func(s vault.Secret) wire.DeletedSecretBundle {
 		out := r.deletedSecret(s)
 		out.SecretBundle = r.secretItem(s, "")
 		return out

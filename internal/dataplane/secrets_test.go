@@ -26,7 +26,7 @@ func TestSecretLife(t *testing.T) {
 		t.Errorf("a new version inherited something: %s", second.text)
 	}
 	for path, want := range map[string]string{
-		"": "", "/": "", "/" + first.version(): "one", "/" + strings.ToUpper(second.version()): "",
+		"": "", "/": "", "/" + first.version(): "one", "/" + strings.ToUpper(first.version()): "one", "/" + strings.ToUpper(second.version()): "",
 	} {
 		if a := d.want(d.do("GET", "/secrets/db-pass"+path, ""), 200, ""); a.body["value"] != want {
 			t.Errorf("%q: %s", path, a.text)

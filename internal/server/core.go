@@ -144,7 +144,7 @@ func (c *Core) assemble(ctx context.Context) error {
 	config := vault.Config{
 		Store: c.Store, Keyring: keyring, Gate: c.Gate, Principals: principals{c.Tenant}, Now: o.Now, Log: o.Log,
 		TenantID: c.Tenant.TenantID(), Suffix: o.Names.VaultSuffix, Location: o.Names.Location,
-		Issuers: o.Issuers, SoleNode: true, Keys: idle.New(runtime.GOMAXPROCS(0), keyQueue), NoPaddingOracles: o.RefuseWeakPadding,
+		Issuers: o.Issuers, SoleNode: true, Keys: idle.New(runtime.GOMAXPROCS(0), keyQueue), RefuseWeakPadding: o.RefuseWeakPadding,
 	}
 	if o.OwnProcess {
 		config.Keys.AddProcessors()

@@ -76,7 +76,7 @@ func (s *Service) GetCertificate(ctx context.Context, caller access.Caller, ref 
 // certificateVersion finds the version that ref names: the current one, or the record
 // that was read beside the head.
 func (s *Service) certificateVersion(g seal.Grant, f found, ref Ref, head certificateHead) (certificateVersion, error) {
-	if head.Current.ID == ref.Version {
+	if head.Current.ID == fold(ref.Version) {
 		return head.Current, nil
 	}
 	if !f.recs[1].Exists() {

@@ -43,7 +43,7 @@ const predate = 600 * time.Second
 // CreateCertificate begins the issuance of a new version and returns its operation,
 // which is in progress. The policy is stored as the one of the name.
 func (s *Service) CreateCertificate(ctx context.Context, caller access.Caller, ref Ref, in NewCertificate) (Operation, error) {
-	f, err := s.find(ctx, caller, ref.Vault, ref.key(kindCertificate), ref.key(kindOperation), ref.key(kindKey), ref.key(kindSecret))
+	f, err := s.find(ctx, caller, ref.Vault, nameKeys(ref)...)
 	if err != nil {
 		return Operation{}, err
 	}
@@ -74,17 +74,8 @@ type creation struct {
 
 // planCreate checks the preconditions and makes keys, ids and times.
 func (s *Service) planCreate(ctx context.Context, g seal.Grant, f found, ref Ref, in NewCertificate) (*creation, error) {
-	if err := checkCertificateName(ref.Name); err != nil {
-		return nil, err
-	}
-	if err := checkTags(in.Tags); err != nil {
-		return nil, err
-	}
-	names, err := s.openNames(g, f, ref)
+	names, err := s.checkNew(g, f, ref, in.Tags)
 	if err != nil {
-		return nil, err
-	}
-	if err := names.refuse(ref); err != nil {
 		return nil, err
 	}
 	policy, err := names.policy(in.Policy, f.vault.vaultRecord, s.Now())
@@ -136,7 +127,27 @@ func checkTags(tags map[string]string) error {
 	return nil
 }
 
-// names are the records that have a say in whether a name is free.
+// checkNew refuses a new version that cannot be, whatever else it consists of.
+func (s *Service) checkNew(g seal.Grant, f found, ref Ref, tags map[string]string) (n names, err error) {
+	if err := checkCertificateName(ref.Name); err != nil {
+		return n, err
+	}
+	if err := checkTags(tags); err != nil {
+		return n, err
+	}
+	if n, err = s.openNames(g, f, ref); err != nil {
+		return n, err
+	}
+	return n, n.refuse(ref)
+}
+
+// nameKeys are where the records are that have a say in whether a name is free, in the
+// order of openNames.
+func nameKeys(ref Ref) []store.Key {
+	return []store.Key{ref.key(kindCertificate), ref.key(kindOperation), ref.key(kindKey), ref.key(kindSecret)}
+}
+
+// names are what those records say.
 type names struct {
 	certificate    certificateHead
 	hasCertificate bool
@@ -262,6 +273,9 @@ func newVersion() string {
 	id := uuid.New()
 	return hex.EncodeToString(id[:])
 }
+
+// newObject returns the instance id of a new object.
+func newObject() string { return uuid.NewString() }
 
 // commit checks everything again and stores the operation. Its due row is leased to
 // this node, which goes on with it at once.

@@ -86,9 +86,9 @@ type Config struct {
 	// files. Beyond what may wait before it, requests are refused with Throttled.
 	Keys *idle.Pool
 
-	// NoPaddingOracles refuses decryption with RSA1_5 and the CBCPAD algorithms, whose
+	// RefuseWeakPadding refuses decryption with RSA1_5 and the CBCPAD algorithms, whose
 	// answers tell an attacker who may ask often what was encrypted.
-	NoPaddingOracles bool
+	RefuseWeakPadding bool
 }
 
 // lease is how long the node that took up an issuance has it for itself.

@@ -73,9 +73,10 @@ func firstError(err error, otherwise *Error) error {
 	return otherwise
 }
 
-// parseKeyID takes a versioned id of a key of the vault apart.
+// parseKeyID takes a versioned id of a key of the vault apart, in any case; name and
+// version come out folded.
 func (s *Service) parseKeyID(v *vaultState, id string) (name, version string, ok bool) {
-	rest, ok := strings.CutPrefix(id, "https://"+fold(v.Name)+"."+s.Suffix+"/keys/")
+	rest, ok := strings.CutPrefix(fold(id), "https://"+fold(v.Name)+"."+s.Suffix+"/keys/")
 	if !ok {
 		return "", "", false
 	}

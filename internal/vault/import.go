@@ -11,8 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"coffer/internal/access"
 	"coffer/internal/pki"
 	"coffer/internal/seal"
@@ -41,7 +39,7 @@ var (
 // certificate and its key are; of a policy that was sent only the rest counts. There is
 // no operation, and one that had ended is forgotten.
 func (s *Service) ImportCertificate(ctx context.Context, caller access.Caller, ref Ref, in Import) (Certificate, error) {
-	f, err := s.find(ctx, caller, ref.Vault, ref.key(kindCertificate), ref.key(kindOperation), ref.key(kindKey), ref.key(kindSecret))
+	f, err := s.find(ctx, caller, ref.Vault, nameKeys(ref)...)
 	if err != nil {
 		return Certificate{}, err
 	}
@@ -67,17 +65,8 @@ type importation struct {
 }
 
 func (s *Service) planImport(ctx context.Context, g seal.Grant, f found, ref Ref, in Import) (*importation, error) {
-	if err := checkCertificateName(ref.Name); err != nil {
-		return nil, err
-	}
-	if err := checkTags(in.Tags); err != nil {
-		return nil, err
-	}
-	names, err := s.openNames(g, f, ref)
+	names, err := s.checkNew(g, f, ref, in.Tags)
 	if err != nil {
-		return nil, err
-	}
-	if err := names.refuse(ref); err != nil {
 		return nil, err
 	}
 	contents, format, err := s.readImport(ctx, in)
@@ -260,12 +249,11 @@ func (i *importation) commit(e edit) (Certificate, error) {
 	return head.certificate(e.vault), err
 }
 
-// names reads the records that have a say in whether a name is free: those of the
-// certificate, the operation, the key and the secret.
+// names reads the records that have a say in whether a name is free.
 func (e edit) names(ref Ref) (names, []store.Record, error) {
 	f := found{vault: e.vault}
-	for _, kind := range []string{kindCertificate, kindOperation, kindKey, kindSecret} {
-		rec, err := e.tx.Get(ref.key(kind))
+	for _, key := range nameKeys(ref) {
+		rec, err := e.tx.Get(key)
 		if err != nil {
 			return names{}, nil, err
 		}
@@ -274,6 +262,3 @@ func (e edit) names(ref Ref) (names, []store.Record, error) {
 	n, err := e.s.openNames(e.g, f, ref)
 	return n, f.recs, err
 }
-
-// newObject returns the instance id of a new object.
-func newObject() string { return uuid.NewString() }

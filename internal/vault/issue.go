@@ -79,16 +79,22 @@ func (s *Service) route(key store.Key) jobs.Handler {
 	return nil
 }
 
-// withVault runs fn as the named job on an object, or removes the due row of an
-// object whose vault is gone.
-func (s *Service) withVault(ctx context.Context, ref Ref) (*vaultState, error) {
+// due runs fn for the object of a due row, or drops the row of one whose vault is gone.
+func (s *Service) due(ctx context.Context, key store.Key, fn func(*vaultState, Ref) error) error {
+	_, ref, _ := parseKey(key)
 	look := s.vaults.Look(vaultKey(ref.Vault))
 	recs, err := s.Store.Get(ctx, look.Ask())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	v, _, err := look.Value(recs[0], s.openVault(ref.Vault))
-	return v, err
+	v, ok, err := look.Value(recs[0], s.openVault(ref.Vault))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return s.drop(ctx, key)
+	}
+	return fn(v, ref)
 }
 
 // drop removes a due row that leads to nothing.
@@ -100,20 +106,14 @@ func (s *Service) drop(ctx context.Context, key store.Key) error {
 // issuer left, and commits what comes of it. A crash repeats the call; only the commit
 // decides.
 func (s *Service) issue(ctx context.Context, key store.Key) error {
-	_, ref, _ := parseKey(key)
-	v, err := s.withVault(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if v == nil {
-		return s.drop(ctx, key)
-	}
-	return s.Gate.System(ctx, "issuer", certificateEnroll, s.subject(v, "certificates", ref), func(g seal.Grant) error {
-		err := s.step(ctx, g, v, ref)
-		if errors.Is(err, store.ErrChanged) { // a cancellation came in between, for example: look again
-			err = s.step(ctx, g, v, ref)
-		}
-		return err
+	return s.due(ctx, key, func(v *vaultState, ref Ref) error {
+		return s.Gate.System(ctx, "issuer", certificateEnroll, s.subject(v, "certificates", ref), func(g seal.Grant) error {
+			err := s.step(ctx, g, v, ref)
+			if errors.Is(err, store.ErrChanged) { // a cancellation came in between, for example: look again
+				err = s.step(ctx, g, v, ref)
+			}
+			return err
+		})
 	})
 }
 
@@ -221,24 +221,20 @@ func (r *operationRecord) complete() {
 // commit is the one commit that ends an operation. It checks again that the operation
 // is the one that the issuer was called for and that the certificate is still there.
 func (end *ending) commit(e edit) error {
-	key := end.ref.key(kindOperation)
-	recs := make([]store.Record, 2)
-	var err error
-	for i, k := range []store.Key{end.ref.key(kindCertificate), key} {
-		if recs[i], err = e.tx.Get(k); err != nil {
-			return err
-		}
+	var head certificateHead
+	if _, err := e.head(kindCertificate, end.ref, &head); err != nil {
+		return err
 	}
-	head, op, err := e.s.openOperation(e.g, e.vault, end.ref, recs)
+	op, was, err := e.operation(end.ref, head)
 	switch {
 	case err != nil:
 		return err
 	case op.RequestID == end.op.RequestID && op.Status != statusInProgress: // a rerun of a commit that did happen
 		return nil
-	case recs[1].Revision != end.was || head.State != stateLive: // deleted or cancelled meanwhile
+	case was != end.was || head.State != stateLive: // deleted or cancelled meanwhile
 		return store.ErrChanged
 	}
-	return end.finish(e, head, recs[1].Revision)
+	return end.finish(e, head, was)
 }
 
 // finish puts what became of the operation, and the version if there is one.
@@ -260,27 +256,21 @@ func (end *ending) finish(e edit, head certificateHead, was store.Revision) erro
 // purgeDue does what a certificate's due row is about: a purge that was scheduled, or
 // one that is not finished.
 func (s *Service) purgeDue(ctx context.Context, key store.Key) error {
-	_, ref, _ := parseKey(key)
-	v, err := s.withVault(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if v == nil {
-		return s.drop(ctx, key)
-	}
 	now := s.Now()
-	return s.Gate.System(ctx, "purge", certificateExpire, s.subject(v, "deletedcertificates", ref), func(g seal.Grant) error {
-		return s.update(ctx, g, v, func(e edit) error {
-			t, err := e.triple(ref)
-			switch {
-			case err != nil:
-				return err
-			case t.certificate.State == stateDeleted && now.Before(moment(t.certificate.PurgeAt)):
-				return e.tx.SetDue(key, moment(t.certificate.PurgeAt))
-			case t.certificate.State == stateDeleted, t.certificate.State == statePurging:
-				return e.purgeTriple(ref, t, now)
-			}
-			return e.tx.SetDue(key, time.Time{})
+	return s.due(ctx, key, func(v *vaultState, ref Ref) error {
+		return s.Gate.System(ctx, "purge", certificateExpire, s.subject(v, "deletedcertificates", ref), func(g seal.Grant) error {
+			return s.update(ctx, g, v, func(e edit) error {
+				t, err := e.triple(ref)
+				switch {
+				case err != nil:
+					return err
+				case t.certificate.State == stateDeleted && now.Before(moment(t.certificate.PurgeAt)):
+					return e.tx.SetDue(key, moment(t.certificate.PurgeAt))
+				case t.certificate.State == stateDeleted, t.certificate.State == statePurging:
+					return e.purgeTriple(ref, t, now)
+				}
+				return e.tx.SetDue(key, time.Time{})
+			})
 		})
 	})
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"time"
 
-	"github.com/google/uuid"
-
 	"coffer/internal/pki"
 )
 
@@ -45,7 +43,7 @@ func newIssued(r rendering) (*issued, error) {
 	}
 	n := &issued{
 		certificate: certificateVersion{versionRecord: v, CER: r.chain[r.leaf], Preserve: r.preserve},
-		objects:     [3]string{uuid.NewString(), uuid.NewString(), uuid.NewString()},
+		objects:     [3]string{newObject(), newObject(), newObject()},
 	}
 	v.Tags = nil
 	if n.key, err = newKeyVersion(v, r.signer, r.policy); err != nil {
@@ -77,10 +75,7 @@ func keyOps(usage pki.KeyUsage, policy Policy) []string {
 	if usage != 0 {
 		return usage.KeyOps()
 	}
-	if policy.KeyType.Kty == "EC" {
-		return []string{"sign", "verify"}
-	}
-	return []string{"encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey"}
+	return defaultOps(policy.KeyType.Kty)
 }
 
 func newSecretVersion(v versionRecord, r rendering) (secretVersion, error) {

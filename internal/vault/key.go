@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"coffer/internal/access"
@@ -138,14 +139,14 @@ func (s *Service) CreateKey(ctx context.Context, caller access.Caller, ref Ref, 
 			return nil, err
 		}
 		v := &keyVersion{versionRecord: in.Attributes.newRecord(s.Now(), in.Tags), Exportable: in.Exportable, Release: in.Release.record()}
+		v.HSM = strings.HasSuffix(in.Kty, hsmSuffix)
 		if v.Ops = in.Ops; len(in.Ops) == 0 {
 			v.Ops = defaultOps(in.Kty)
 		}
 		if in.Kty == KtyOctHSM {
-			v.HSM = true
 			return v, v.holdSymmetric(value(in.Size, 256) / 8)
 		}
-		kt, hsm, err := in.keyType(f.vault)
+		kt, err := in.keyType()
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +154,6 @@ func (s *Service) CreateKey(ctx context.Context, caller access.Caller, ref Ref, 
 		if err != nil {
 			return nil, err
 		}
-		v.HSM = hsm
 		return v, v.hold(signer)
 	})
 }
@@ -192,7 +192,7 @@ func (s *Service) newKey(ctx context.Context, caller access.Caller, op gate.Oper
 			if err != nil {
 				return err
 			}
-			if err := e.scheduleRotation(ref, head.(*keyHead), s.Now()); err != nil {
+			if err := e.scheduleRotation(ref, head.(*keyHead)); err != nil {
 				return err
 			}
 			out, err = answer{vault: e.vault, head: head, version: head.current()}.key()
@@ -261,21 +261,17 @@ func checkOps(ops []string) error {
 	return nil
 }
 
-// keyType reads kind, size and curve.
-func (in NewKey) keyType(v *vaultState) (pki.KeyType, bool, error) {
-	exportable := false
-	p := Policy{}
-	input := &KeyInput{Exportable: &exportable, Kty: &in.Kty, Size: in.Size, Curve: in.Curve}
-	if in.Kty == KtyRSA || in.Kty == KtyRSAHSM {
-		input.Curve = nil // a curve of an RSA key, and a size of an EC key, are ignored
-		if e := value(in.Exponent, 0); e != 0 && e != 65537 {
-			return pki.KeyType{}, false, &Error{Code: CodeBadParameter, Message: "The public exponent is not supported: RSA keys are made with 65537."}
-		}
-	} else if in.Curve != nil {
-		input.Size = nil
+// keyType reads kind, size and curve. A curve of an RSA key is ignored, and a size beside
+// a curve.
+func (in NewKey) keyType() (pki.KeyType, error) {
+	kty := strings.TrimSuffix(in.Kty, hsmSuffix)
+	if e := value(in.Exponent, 0); kty == KtyRSA && e != 0 && e != 65537 {
+		return pki.KeyType{}, &Error{Code: CodeBadParameter, Message: "The public exponent is not supported: RSA keys are made with 65537."}
 	}
-	err := input.fill(&p, v.Premium)
-	return p.KeyType, p.HSM, err
+	if kty == KtyEC && in.Curve != nil {
+		in.Size = nil
+	}
+	return keyTypeOf(kty, in.Size, in.Curve, "")
 }
 
 // GetKey returns the current version, or the one that ref names. The public part of a

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"coffer/internal/access"
 	"coffer/internal/jwk"
@@ -18,7 +19,7 @@ func (s *Service) ImportKey(ctx context.Context, caller access.Caller, ref Ref, 
 			return nil, err
 		}
 		v := &keyVersion{versionRecord: in.Attributes.newRecord(s.Now(), in.Tags), Exportable: in.Exportable, Release: in.Release.record()}
-		v.HSM = in.kty() != in.Key.Kty || in.Key.Kty == KtyRSAHSM || in.Key.Kty == KtyECHSM || in.Key.Kty == KtyOctHSM
+		v.HSM = strings.HasSuffix(in.kty(), hsmSuffix)
 		if v.Ops = in.Ops; in.Ops == nil {
 			v.Ops = defaultOps(in.kty())
 		}
@@ -35,7 +36,7 @@ func (s *Service) ImportKey(ctx context.Context, caller access.Caller, ref Ref, 
 		if err != nil {
 			return nil, explainJWK(err)
 		}
-		if kt, err := pki.TypeOf(signer.Public()); err != nil || kt.Kty != baseKty(in.kty()) {
+		if kt, err := pki.TypeOf(signer.Public()); err != nil || kt.Kty != strings.TrimSuffix(in.kty(), hsmSuffix) {
 			return nil, badProperty("key.kty", "The key is of another kind")
 		}
 		return v, v.hold(signer)
@@ -48,16 +49,6 @@ func (in ImportKey) kty() string {
 		return in.Key.Kty + hsmSuffix
 	}
 	return in.Key.Kty
-}
-
-func baseKty(kty string) string {
-	if kty == KtyRSAHSM {
-		return KtyRSA
-	}
-	if kty == KtyECHSM {
-		return KtyEC
-	}
-	return kty
 }
 
 func (in ImportKey) check(ref Ref, v *vaultState) error {

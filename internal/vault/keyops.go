@@ -144,7 +144,7 @@ func (s *Service) UnwrapKey(ctx context.Context, caller access.Caller, ref Ref, 
 
 // allowsDecryption refuses the paddings that the installation has switched off.
 func (s *Service) allowsDecryption(algorithm string) error {
-	if s.NoPaddingOracles && (algorithm == "RSA1_5" || strings.HasSuffix(algorithm, "CBCPAD")) {
+	if s.RefuseWeakPadding && (algorithm == "RSA1_5" || strings.HasSuffix(algorithm, "CBCPAD")) {
 		return &Error{Code: CodeBadParameter, Message: "Decryption with " + algorithm + " is switched off in this installation; use RSA-OAEP-256 or a GCM algorithm."}
 	}
 	return nil
@@ -156,7 +156,7 @@ func (s *Service) operate(ctx context.Context, caller access.Caller, op gate.Ope
 	asks := []store.Ask{current.Ask()}
 	var older store.Look[openKey]
 	if ref.Version != "" {
-		older = s.olderKeys.Look(ref.versionKey(kindKeyVersion, fold(ref.Version)))
+		older = s.olderKeys.Look(ref.versionKey(kindKeyVersion, ref.Version))
 		asks = append(asks, older.Ask())
 	}
 	f, err := s.ask(ctx, caller, ref.Vault, asks)
@@ -206,7 +206,7 @@ func (s *Service) openKeyHead(g seal.Grant, v *vaultState, ref Ref) func(store.R
 func (s *Service) openOlderKey(g seal.Grant, v *vaultState, ref Ref, object string) func(store.Record) (openKey, error) {
 	return func(rec store.Record) (openKey, error) {
 		var version keyVersion
-		if _, err := s.open(g, v, v.place(kindKeyVersion, ref, object, fold(ref.Version)), rec, &version); err != nil {
+		if _, err := s.open(g, v, v.place(kindKeyVersion, ref, object, ref.Version), rec, &version); err != nil {
 			return openKey{}, err
 		}
 		return version.open()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"time"
 
 	"coffer/internal/access"
 	"coffer/internal/gate"
@@ -106,21 +105,21 @@ func (s *Service) restoreObject(ctx context.Context, caller access.Caller, op ga
 	if err != nil {
 		return out, err
 	}
-	id, now := newObject(), s.Now()
+	id := newObject()
 	err = s.Gate.Write(ctx, s.request(f, op, c.collection, Ref{Vault: vault}), func(g seal.Grant) error {
 		var all objectBackup
 		if err := s.openBackup(g, c.kind, blob, &all); err != nil {
 			return err
 		}
 		return s.update(ctx, g, f.vault, func(e edit) error {
-			out, err = e.restoreObject(c, vault, all, id, now)
+			out, err = e.restoreObject(c, vault, all, id)
 			return err
 		})
 	})
 	return out, explain(err)
 }
 
-func (e edit) restoreObject(c class, vault string, all objectBackup, id string, now time.Time) (out answer, err error) {
+func (e edit) restoreObject(c class, vault string, all objectBackup, id string) (out answer, err error) {
 	head := c.newHead()
 	if err := decode(all.Head, recordFormat, head); err != nil {
 		return out, err
@@ -155,7 +154,7 @@ func (e edit) restoreObject(c class, vault string, all objectBackup, id string, 
 		}
 	}
 	if key, ok := head.(*keyHead); ok {
-		return out, e.scheduleRotation(ref, key, now)
+		return out, e.scheduleRotation(ref, key)
 	}
 	return out, nil
 }

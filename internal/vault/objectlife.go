@@ -14,8 +14,22 @@ import (
 
 // deleteObject moves an object with all its versions into the deleted state.
 func (s *Service) deleteObject(ctx context.Context, caller access.Caller, op gate.Operation, c class, ref Ref) (out answer, err error) {
-	change, now := uuid.NewString(), s.Now()
-	err = s.write(ctx, caller, op, c.collection, ref, func(e edit) error {
+	now := s.Now()
+	return s.moveObject(ctx, caller, op, c.collection, c, ref, stateLive, func(e edit, head object) error {
+		purgeAt := now.Add(time.Duration(e.vault.RetentionDays) * 24 * time.Hour)
+		h := head.base()
+		h.State, h.Deleted, h.PurgeAt = stateDeleted, unix(now), unix(purgeAt)
+		if err := e.index(ref.key(c.deleted)); err != nil {
+			return err
+		}
+		return e.tx.SetDue(ref.key(c.kind), purgeAt)
+	})
+}
+
+// moveObject takes an object out of a state, by fn, and puts it.
+func (s *Service) moveObject(ctx context.Context, caller access.Caller, op gate.Operation, collection string, c class, ref Ref, from string, fn func(edit, object) error) (out answer, err error) {
+	change := uuid.NewString()
+	err = s.write(ctx, caller, op, collection, ref, func(e edit) error {
 		head := c.newHead()
 		was, err := e.head(c.kind, ref, head)
 		if err != nil {
@@ -24,22 +38,18 @@ func (s *Service) deleteObject(ctx context.Context, caller access.Caller, op gat
 		h := head.base()
 		out = answer{vault: e.vault, head: head, version: head.current()}
 		switch {
-		case was == 0 || h.State != stateLive && h.Change != change:
+		case was == 0 || h.State != from && h.Change != change:
 			return notFound(c.kind, ref)
-		case h.State != stateLive: // a rerun
+		case h.State != from: // a rerun
 			return nil
 		case h.Managed:
 			return managed(c.kind, op.Permission.Verb)
 		}
-		purgeAt := now.Add(time.Duration(e.vault.RetentionDays) * 24 * time.Hour)
-		h.Change, h.State, h.Deleted, h.PurgeAt = change, stateDeleted, unix(now), unix(purgeAt)
-		if err := e.putHead(c.kind, ref, was, head); err != nil {
+		h.Change = change
+		if err := fn(e, head); err != nil {
 			return err
 		}
-		if err := e.index(ref.key(c.deleted)); err != nil {
-			return err
-		}
-		return e.tx.SetDue(ref.key(c.kind), purgeAt)
+		return e.putHead(c.kind, ref, was, head)
 	})
 	return out, explain(err)
 }
@@ -67,38 +77,19 @@ func (s *Service) getDeletedObject(ctx context.Context, caller access.Caller, op
 
 // recoverObject makes a deleted object what it was before.
 func (s *Service) recoverObject(ctx context.Context, caller access.Caller, op gate.Operation, c class, ref Ref) (out answer, err error) {
-	change, now := uuid.NewString(), s.Now()
-	err = s.write(ctx, caller, op, "deleted"+c.collection, ref, func(e edit) error {
-		head := c.newHead()
-		was, err := e.head(c.kind, ref, head)
-		if err != nil {
-			return err
-		}
+	return s.moveObject(ctx, caller, op, "deleted"+c.collection, c, ref, stateDeleted, func(e edit, head object) error {
 		h := head.base()
-		out = answer{vault: e.vault, head: head, version: head.current()}
-		switch {
-		case was == 0 || h.State != stateDeleted && h.Change != change:
-			return notFound(c.kind, ref)
-		case h.State != stateDeleted: // a rerun
-			return nil
-		case h.Managed:
-			return managed(c.kind, op.Permission.Verb)
-		}
-		h.Change, h.State, h.Deleted, h.PurgeAt = change, stateLive, 0, 0
-		if err := e.putHead(c.kind, ref, was, head); err != nil {
-			return err
-		}
+		h.State, h.Deleted, h.PurgeAt = stateLive, 0, 0
 		if err := e.remove(ref.key(c.deleted)); err != nil {
 			return err
 		}
 		if key, ok := head.(*keyHead); ok {
-			if err := e.scheduleRotation(ref, key, now); err != nil {
+			if err := e.scheduleRotation(ref, key); err != nil {
 				return err
 			}
 		}
 		return e.tx.SetDue(ref.key(c.kind), time.Time{})
 	})
-	return out, explain(err)
 }
 
 // purgeObject removes a deleted object for good. A long history is removed piece by
@@ -157,31 +148,27 @@ func (e edit) removeObject(c class, ref Ref, was store.Revision, head object, no
 // scheduled, or one that is not finished.
 func (s *Service) purgeObjectDue(c class) func(context.Context, store.Key) error {
 	return func(ctx context.Context, key store.Key) error {
-		_, ref, _ := parseKey(key)
-		v, err := s.withVault(ctx, ref)
-		if err != nil {
-			return err
-		}
-		if v == nil {
-			return s.drop(ctx, key)
-		}
 		now := s.Now()
 		op := gate.Operation{Name: c.noun + "Purge"}
-		return s.Gate.System(ctx, "purge", op, s.subject(v, "deleted"+c.collection, ref), func(g seal.Grant) error {
-			return s.update(ctx, g, v, func(e edit) error {
-				head := c.newHead()
-				was, err := e.head(c.kind, ref, head)
-				h := head.base()
-				switch {
-				case err != nil:
-					return err
-				case was != 0 && h.State == stateDeleted && now.Before(moment(h.PurgeAt)):
-					return e.tx.SetDue(key, moment(h.PurgeAt))
-				case was != 0 && !h.Managed && h.State != stateLive:
-					return e.removeObject(c, ref, was, head, now)
-				}
-				return e.tx.SetDue(key, time.Time{})
+		return s.due(ctx, key, func(v *vaultState, ref Ref) error {
+			return s.Gate.System(ctx, "purge", op, s.subject(v, "deleted"+c.collection, ref), func(g seal.Grant) error {
+				return s.update(ctx, g, v, func(e edit) error { return e.purgeObjectDue(c, ref, key, now) })
 			})
 		})
 	}
+}
+
+func (e edit) purgeObjectDue(c class, ref Ref, key store.Key, now time.Time) error {
+	head := c.newHead()
+	was, err := e.head(c.kind, ref, head)
+	h := head.base()
+	switch {
+	case err != nil:
+		return err
+	case was != 0 && h.State == stateDeleted && now.Before(moment(h.PurgeAt)):
+		return e.tx.SetDue(key, moment(h.PurgeAt))
+	case was != 0 && !h.Managed && h.State != stateLive:
+		return e.removeObject(c, ref, was, head, now)
+	}
+	return e.tx.SetDue(key, time.Time{})
 }

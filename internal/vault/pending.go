@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"time"
 
@@ -95,7 +96,7 @@ type Merge struct {
 	Tags    *map[string]string
 }
 
-// maxChain bounds the certificates of a merge and of an import.
+// maxChain bounds the certificates of a merge.
 const maxChain = 100
 
 // MergeCertificate makes a version of the operation's private key and a certificate
@@ -150,7 +151,7 @@ func (in Merge) plan(ref Ref, head certificateHead, op operationRecord, now time
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := findLeaf(in.Chain, signer.Public())
+	leaf, err := findLeaf(in.Chain, signer)
 	if err != nil {
 		return nil, err
 	}
@@ -187,31 +188,17 @@ func (end *ending) merge(e edit) error {
 var errMismatch = &Error{Code: CodeBadParameter, Message: "The public key of the end-entity certificate in the specified X.509 certificate content does not match the public part of the specified private key. Please check if certificate is valid."}
 
 // findLeaf reads every certificate of a chain and finds the one of a key.
-func findLeaf(chain [][]byte, public any) (int, error) {
+func findLeaf(chain [][]byte, key crypto.Signer) (int, error) {
 	if len(chain) == 0 {
 		return 0, badProperty("x5c", "Send the certificate, and the chain after it")
 	}
 	if len(chain) > maxChain {
 		return 0, badProperty("x5c", "There are too many certificates")
 	}
-	spki, err := pki.MarshalPublicKey(public)
-	if err != nil {
-		return 0, err
-	}
-	leaf := -1
-	for i, der := range chain {
-		c, err := pki.ParseCertificate(der)
-		if err != nil {
-			return 0, badProperty("x5c", err.Error())
-		}
-		if samePublicKey(c.PublicKey, spki) && leaf < 0 {
-			leaf = i
-		}
-	}
-	if leaf < 0 {
+	leaf, c, err := pki.FindLeaf(key, chain)
+	if errors.Is(err, pki.ErrMismatch) {
 		return 0, errMismatch
 	}
-	c, err := pki.ParseCertificate(chain[leaf])
 	if err == nil {
 		_, err = pki.Describe(c) // within the bounds of what can be imported
 	}
@@ -219,9 +206,4 @@ func findLeaf(chain [][]byte, public any) (int, error) {
 		return 0, badProperty("x5c", err.Error())
 	}
 	return leaf, nil
-}
-
-func samePublicKey(public any, spki []byte) bool {
-	other, err := pki.MarshalPublicKey(public)
-	return err == nil && string(other) == string(spki)
 }

@@ -24,8 +24,8 @@ const (
 	kindRotation           = "rotation" // likewise
 )
 
-// Where the records are. Names are folded to lower case, so that they are compared
-// without regard to case; versions are the 32 hex digits of the wire.
+// Where the records are. Names and versions, which are the 32 hex digits of the wire, are
+// folded to lower case, so that they are compared without regard to case.
 //
 //	vault/{vault}                         a vault
 //	o/{vault}/certificate/{name}          head of a certificate; likewise key, secret
@@ -63,7 +63,7 @@ func (r Ref) key(kind string) store.Key {
 }
 
 func (r Ref) versionKey(kind, version string) store.Key {
-	return r.key(kind) + "/" + store.Key(version)
+	return r.key(kind) + "/" + store.Key(fold(version))
 }
 
 // versionPrefix begins the keys of all older versions of the object.
@@ -88,7 +88,7 @@ func parseKey(key store.Key) (kind string, ref Ref, ok bool) {
 func (v *vaultState) place(kind string, ref Ref, object, version string) seal.Place {
 	return seal.Place{
 		Purpose: seal.PurposeRecord, Vault: v.Instance, Kind: kind,
-		Name: fold(ref.Name), Object: object, Version: version, Format: recordFormat,
+		Name: fold(ref.Name), Object: object, Version: fold(version), Format: recordFormat,
 	}
 }
 

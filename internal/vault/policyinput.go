@@ -181,40 +181,34 @@ func (in *KeyInput) fill(p *Policy, premium bool) error {
 	if hsm && p.Exportable {
 		return badProperty("policy.key_props.exportable", "A key of the kind "+kty+hsmSuffix+" cannot be exported")
 	}
-	if kty == "RSA" {
-		return in.fillRSA(p)
-	}
-	return in.fillEC(p)
-}
-
-func (in *KeyInput) fillRSA(p *Policy) error {
-	size := value(in.Size, 2048)
-	if !slices.Contains(rsaSizes, size) {
-		return badProperty("policy.key_props.key_size", "An RSA key has 2048, 3072 or 4096 bits")
-	}
-	if in.Curve != nil {
+	if kty == "RSA" && in.Curve != nil {
 		return badProperty("policy.key_props.crv", "An RSA key has no curve")
 	}
-	p.KeyType = pki.KeyType{Kty: "RSA", Size: size}
-	return nil
+	var err error
+	p.KeyType, err = keyTypeOf(kty, in.Size, in.Curve, "policy.key_props.")
+	return err
 }
 
-func (in *KeyInput) fillEC(p *Policy) error {
-	if in.Curve == nil && in.Size == nil {
-		p.KeyType = pki.KeyType{Kty: "EC", Size: 256, Curve: "P-256"}
-		return nil
+// keyTypeOf is the key of a kind, RSA or EC, that a size or a curve means. Errors name
+// the member at fault after the prefix.
+func keyTypeOf(kty string, size *int, curve *string, prefix string) (pki.KeyType, error) {
+	if kty == "RSA" {
+		bits := value(size, 2048)
+		if !slices.Contains(rsaSizes, bits) {
+			return pki.KeyType{}, badProperty(prefix+"key_size", "An RSA key has 2048, 3072 or 4096 bits")
+		}
+		return pki.KeyType{Kty: "RSA", Size: bits}, nil
 	}
-	for _, curve := range curveSizes {
-		if in.Curve != nil && !strings.EqualFold(*in.Curve, curve.name) || in.Curve == nil && *in.Size != curve.bits {
+	for _, known := range curveSizes {
+		if curve != nil && !strings.EqualFold(*curve, known.name) || curve == nil && value(size, 256) != known.bits {
 			continue
 		}
-		if in.Size != nil && *in.Size != curve.bits {
-			return badProperty("policy.key_props.key_size", fmt.Sprintf("A key on %s has %d bits", curve.name, curve.bits))
+		if value(size, known.bits) != known.bits {
+			return pki.KeyType{}, badProperty(prefix+"key_size", fmt.Sprintf("A key on %s has %d bits", known.name, known.bits))
 		}
-		p.KeyType = pki.KeyType{Kty: "EC", Size: curve.bits, Curve: curve.name}
-		return nil
+		return pki.KeyType{Kty: "EC", Size: known.bits, Curve: known.name}, nil
 	}
-	return badProperty("policy.key_props.crv", "An EC key is on P-256, P-256K, P-384 or P-521")
+	return pki.KeyType{}, badProperty(prefix+"crv", "An EC key is on P-256, P-256K, P-384 or P-521")
 }
 
 func (in *X509Input) fillUsage(p *Policy) error {

@@ -50,17 +50,13 @@ func (e edit) schedule(ref Ref, head *certificateHead) error {
 // current one. Whatever becomes of that, it is looked at again after a while; a failed
 // renewal leaves the current version as it is.
 func (s *Service) renewDue(ctx context.Context, key store.Key) error {
-	_, ref, _ := parseKey(key)
-	v, err := s.withVault(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if v == nil {
-		return s.drop(ctx, key)
-	}
+	return s.due(ctx, key, func(v *vaultState, ref Ref) error { return s.renew(ctx, key, v, ref) })
+}
+
+func (s *Service) renew(ctx context.Context, key store.Key, v *vaultState, ref Ref) error {
 	now := s.Now()
 	begun := false
-	err = s.Gate.System(ctx, "renewal", certificateRenew, s.subject(v, "certificates", ref), func(g seal.Grant) error {
+	err := s.Gate.System(ctx, "renewal", certificateRenew, s.subject(v, "certificates", ref), func(g seal.Grant) error {
 		f, err := s.names(ctx, v, ref)
 		if err != nil {
 			return err
@@ -104,7 +100,10 @@ func (s *Service) renewDue(ctx context.Context, key store.Key) error {
 
 // names reads the records that have a say in whether a name is free.
 func (s *Service) names(ctx context.Context, v *vaultState, ref Ref) (found, error) {
-	recs, err := s.Store.Get(ctx, store.Ask{Key: ref.key(kindCertificate)}, store.Ask{Key: ref.key(kindOperation)},
-		store.Ask{Key: ref.key(kindKey)}, store.Ask{Key: ref.key(kindSecret)})
+	var asks []store.Ask
+	for _, key := range nameKeys(ref) {
+		asks = append(asks, store.Ask{Key: key})
+	}
+	recs, err := s.Store.Get(ctx, asks...)
 	return found{vault: v, recs: recs}, err
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"coffer/internal/access"
-	"coffer/internal/gate"
 	"coffer/internal/pki"
 	"coffer/internal/seal"
 	"coffer/internal/store"
@@ -125,7 +124,7 @@ func (s *Service) UpdateKeyRotationPolicy(ctx context.Context, caller access.Cal
 		}
 		h.Rotation = &record
 		out = h.policy()
-		return e.scheduleRotation(ref, h, now)
+		return e.scheduleRotation(ref, h)
 	})
 	return out, err
 }
@@ -209,7 +208,7 @@ func (h *keyHead) rotateAt() time.Time {
 // scheduleRotation makes the due row of a key's rotation fit its head. A rotation that
 // is overdue is not done at once, so that a policy that is just being tried does not
 // make versions without end.
-func (e edit) scheduleRotation(ref Ref, h *keyHead, now time.Time) error {
+func (e edit) scheduleRotation(ref Ref, h *keyHead) error {
 	at := h.rotateAt()
 	if soonest := moment(h.Current.Created).Add(checkInterval); !at.IsZero() && at.Before(soonest) {
 		at = soonest
@@ -226,13 +225,13 @@ func (s *Service) RotateKey(ctx context.Context, caller access.Caller, ref Ref) 
 	}
 	var out Key
 	err = s.Gate.Write(ctx, s.request(f, KeyRotate, "keys", ref), func(g seal.Grant) (err error) {
-		out, err = s.rotateKey(ctx, g, f.vault, ref, f.recs[0], KeyRotate)
+		out, err = s.rotateKey(ctx, g, f.vault, ref, f.recs[0])
 		return err
 	})
 	return out, explain(err)
 }
 
-func (s *Service) rotateKey(ctx context.Context, g seal.Grant, v *vaultState, ref Ref, rec store.Record, op gate.Operation) (out Key, err error) {
+func (s *Service) rotateKey(ctx context.Context, g seal.Grant, v *vaultState, ref Ref, rec store.Record) (out Key, err error) {
 	var head keyHead
 	ok, err := s.openHead(g, v, kindKey, ref, rec, &head)
 	switch {
@@ -261,7 +260,7 @@ func (s *Service) rotateKey(ctx context.Context, g seal.Grant, v *vaultState, re
 		if err != nil {
 			return err
 		}
-		if err := e.scheduleRotation(ref, added.(*keyHead), s.Now()); err != nil {
+		if err := e.scheduleRotation(ref, added.(*keyHead)); err != nil {
 			return err
 		}
 		out, err = answer{vault: e.vault, head: added, version: added.current()}.key()
@@ -299,28 +298,22 @@ func (s *Service) successor(ctx context.Context, head *keyHead) (*keyVersion, er
 
 // rotateDue does what the due row of a rotation is about.
 func (s *Service) rotateDue(ctx context.Context, key store.Key) error {
-	_, ref, _ := parseKey(key)
-	v, err := s.withVault(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if v == nil {
-		return s.drop(ctx, key)
-	}
 	now := s.Now()
-	return s.Gate.System(ctx, "rotation", keyRotation, s.subject(v, "keys", ref), func(g seal.Grant) error {
-		recs, err := s.Store.Get(ctx, store.Ask{Key: ref.key(kindKey)})
-		if err != nil {
+	return s.due(ctx, key, func(v *vaultState, ref Ref) error {
+		return s.Gate.System(ctx, "rotation", keyRotation, s.subject(v, "keys", ref), func(g seal.Grant) error {
+			recs, err := s.Store.Get(ctx, store.Ask{Key: ref.key(kindKey)})
+			if err != nil {
+				return err
+			}
+			var head keyHead
+			if _, err := s.openHead(g, v, kindKey, ref, recs[0], &head); err != nil {
+				return err
+			}
+			if at := head.rotateAt(); at.IsZero() || now.Before(at) {
+				return s.update(ctx, g, v, func(e edit) error { return e.tx.SetDue(key, at) })
+			}
+			_, err = s.rotateKey(ctx, g, v, ref, recs[0])
 			return err
-		}
-		var head keyHead
-		if _, err := s.openHead(g, v, kindKey, ref, recs[0], &head); err != nil {
-			return err
-		}
-		if at := head.rotateAt(); at.IsZero() || now.Before(at) {
-			return s.update(ctx, g, v, func(e edit) error { return e.tx.SetDue(key, at) })
-		}
-		_, err = s.rotateKey(ctx, g, v, ref, recs[0], keyRotation)
-		return err
+		})
 	})
 }

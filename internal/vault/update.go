@@ -54,7 +54,7 @@ func (in CertificateUpdate) apply(e edit, ref Ref, t triple, now time.Time) (Cer
 		}
 		t.certificate.Policy = p.record()
 	}
-	if ref.Version != "" && ref.Version != t.certificate.Current.ID {
+	if ref.Version != "" && fold(ref.Version) != t.certificate.Current.ID {
 		return in.applyOlder(e, ref, t, now)
 	}
 	issued := len(t.certificate.Current.CER) > 0
