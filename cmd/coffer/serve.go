@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,17 +84,21 @@ administrator, whose secret is printed once and kept nowhere.`,
 }
 
 func printMade(w io.Writer, m server.Made) error {
+	vaults := "none. Nothing makes one later yet: begin again in another directory, with --vault NAME"
+	if len(m.VaultURLs) > 0 {
+		vaults = strings.Join(m.VaultURLs, " ")
+	}
+	var variables strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(m.Environment)) {
+		fmt.Fprintf(&variables, "  %s=%s\n", name, m.Environment[name])
+	}
 	_, err := fmt.Fprintf(w, `Made %s
 Vaults  %s
 
 The first administrator. The secret is not kept; write it down now:
 
-  AZURE_AUTHORITY_HOST=%s
-  AZURE_TENANT_ID=adfs
-  AZURE_CLIENT_ID=%s
-  AZURE_CLIENT_SECRET=%s
-
+%s
 Clients have to trust %s. Next: coffer serve --config %s
-`, m.Config, strings.Join(m.VaultURLs, " "), m.AuthorityHost, m.ClientID, m.ClientSecret, m.AuthorityFile, m.Config)
+`, m.Config, vaults, variables.String(), m.AuthorityFile, m.Config)
 	return err
 }

@@ -101,16 +101,12 @@ func (c Config) check() error {
 	return nil
 }
 
-// port is the one that clients use.
 // VaultURL is the address of a vault, as clients use it.
 func (c Config) VaultURL(name string) string {
-	url := "https://" + name + ".vault." + c.Domain
-	if port := c.port(); port != "443" && port != "" {
-		url += ":" + port
-	}
-	return url
+	return "https://" + name + "." + DomainNames(c.Domain, c.port()).VaultSuffix + portSuffix(c.port())
 }
 
+// port is the one that clients use.
 func (c Config) port() string {
 	if c.PublicPort != "" {
 		return c.PublicPort

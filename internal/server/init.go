@@ -34,6 +34,16 @@ type Made struct {
 	ClientSecret  string   `json:"client_secret"`
 	AuthorityHost string   `json:"authority_host"`
 	VaultURLs     []string `json:"vault_urls"`
+	// Environment has the variables by which the official clients sign in.
+	Environment map[string]string `json:"environment"`
+}
+
+// clientEnvironment names the tenant as clients have to, which is not by its id.
+func (m Made) clientEnvironment() map[string]string {
+	return map[string]string{
+		"AZURE_AUTHORITY_HOST": m.AuthorityHost, "AZURE_TENANT_ID": "adfs",
+		"AZURE_CLIENT_ID": m.ClientID, "AZURE_CLIENT_SECRET": m.ClientSecret,
+	}
 }
 
 // configTemplate is the file that Initialize writes.
@@ -170,18 +180,19 @@ func populate(ctx context.Context, c Config, i Init, log *slog.Logger, made *Mad
 	names, tenantID := core.Options.Names, core.Tenant.TenantID()
 	made.TenantID, made.ClientID, made.ClientSecret = tenantID, app.AppID, secret
 	made.AuthorityHost = "https://" + names.LoginHosts[0] + portSuffix(c.port())
+	made.Environment = made.clientEnvironment()
 	for _, name := range i.Vaults {
 		v := vault.Vault{Name: name, TenantID: tenantID, Policies: []access.Policy{vault.AllPermissions(tenantID, app.ObjectID)}}
 		if err := core.Vaults.CreateVault(ctx, v); err != nil {
 			return errors.Join(err, core.Close())
 		}
-		made.VaultURLs = append(made.VaultURLs, "https://"+name+"."+names.VaultSuffix+portSuffix(c.port()))
+		made.VaultURLs = append(made.VaultURLs, c.VaultURL(name))
 	}
 	return core.Close()
 }
 
 func portSuffix(port string) string {
-	if port == "443" {
+	if port == "443" || port == "" {
 		return ""
 	}
 	return ":" + port

@@ -25,10 +25,9 @@ import (
 func serveLife(t *testing.T, dir, address, made string) {
 	t.Helper()
 	var m struct {
-		ClientID      string   `json:"client_id"`
-		ClientSecret  string   `json:"client_secret"`
-		AuthorityHost string   `json:"authority_host"`
-		VaultURLs     []string `json:"vault_urls"`
+		AuthorityHost string            `json:"authority_host"`
+		VaultURLs     []string          `json:"vault_urls"`
+		Environment   map[string]string `json:"environment"`
 	}
 	if err := json.Unmarshal([]byte(made), &m); err != nil {
 		t.Fatal(err)
@@ -47,7 +46,10 @@ func serveLife(t *testing.T, dir, address, made string) {
 	}}
 	waitHealthy(t, client, m.AuthorityHost)
 	options := azcore.ClientOptions{Transport: client, Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: m.AuthorityHost}}
-	credential, err := azidentity.NewClientSecretCredential("adfs", m.ClientID, m.ClientSecret, &azidentity.ClientSecretCredentialOptions{ClientOptions: options})
+	for name, value := range m.Environment { // nothing but what init prints tells where to sign in
+		t.Setenv(name, value)
+	}
+	credential, err := azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: client}})
 	if err != nil {
 		t.Fatal(err)
 	}
