@@ -71,17 +71,32 @@ type Principal struct {
 	server   *Server
 }
 
+// An Option changes a server that New starts.
+type Option func(*server.Options)
+
+// AttestationAuthority lets keys be released for environments that the authority at an https
+// URL attests. The file has the authorities of its TLS certificate, PEM; empty: the system's.
+func AttestationAuthority(url, caFile string) Option {
+	return func(o *server.Options) {
+		o.AttestationAuthorities = append(o.AttestationAuthorities, server.IssuerConfig{URL: url, CAFile: caFile})
+	}
+}
+
 // New starts a server with an empty store.
-func New(t testing.TB) *Server {
+func New(t testing.TB, change ...Option) *Server {
 	t.Helper()
 	s := &Server{t: t, now: time.Now().UTC().Truncate(time.Second), audit: &lockedBuffer{}}
 	root, err := seal.NewRootKey(rand.Reader)
 	s.check(err)
-	s.core, err = server.Open(context.Background(), server.Options{
+	options := server.Options{
 		StorePath: filepath.Join(t.TempDir(), "coffer.db"), Ephemeral: true, Create: true, Root: root, Sink: s.audit,
 		Now: s.Now, Log: slog.New(slog.NewTextHandler(&testWriter{t: t}, &slog.HandlerOptions{Level: slog.LevelError})),
 		Names: server.PublicNames(), FirstTouch: true,
-	})
+	}
+	for _, fn := range change {
+		fn(&options)
+	}
+	s.core, err = server.Open(context.Background(), options)
 	s.check(err)
 	s.owner = s.NewPrincipal("owner")
 	s.core.Own(tenant.Application{AppID: s.owner.AppID, ObjectID: s.owner.ObjectID})

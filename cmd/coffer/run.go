@@ -56,6 +56,7 @@ readable on the disk.`,
 	cmd.Flags().StringVar(&d.Data, "data", "", "keep the vaults in this `directory` between runs")
 	cmd.Flags().BoolVar(&d.Strict, "strict", false, "make no vault just because it is used")
 	cmd.Flags().BoolVar(&d.Identity, "identity", false, "offer a managed identity, too")
+	cmd.Flags().StringArrayVar(&d.Attest, "attestation-authority", nil, "release keys for environments that the service at this https `url` attests; can be repeated")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "show each request on stderr")
 	return cmd
 }

@@ -134,9 +134,6 @@ func (d *Door) handle(w http.ResponseWriter, r *http.Request, caller access.Call
 	if req.version.before(route.since) {
 		return answer{}, &methodError{method: r.Method}
 	}
-	if route.handle == nil {
-		return answer{}, &vault.Error{Code: vault.CodeNotImplemented, Message: "This version of Coffer does not have " + r.Method + " /" + route.pattern + " yet."}
-	}
 	if err := validRef(ref); err != nil {
 		return answer{}, err
 	}

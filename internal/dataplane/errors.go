@@ -29,7 +29,6 @@ var statuses = map[vault.Code]int{
 	vault.CodeConflict:                   http.StatusConflict,
 	vault.CodeThrottled:                  http.StatusTooManyRequests,
 	vault.CodeUnavailable:                http.StatusServiceUnavailable,
-	vault.CodeNotImplemented:             http.StatusNotImplemented,
 	vault.CodePrincipalGone:              http.StatusUnauthorized,
 }
 

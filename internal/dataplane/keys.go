@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 
 	"coffer/internal/httpd"
@@ -127,6 +128,34 @@ func (d *Door) restoreKey(r request) (answer, error) {
 
 func (d *Door) rotateKey(r request) (answer, error) {
 	return r.keyAnswer(d.Vaults.RotateKey(r.ctx, r.caller, r.ref))
+}
+
+// releaseKey answers with a signed document, in which the private part is wrapped for the
+// environment that the attestation speaks for.
+func (d *Door) releaseKey(r request) (answer, error) {
+	var body wire.ReleaseKey
+	if err := httpd.DecodeJSON(r.body, &body); err != nil {
+		return answer{}, err
+	}
+	in := vault.Release{Target: body.Target, Nonce: body.Nonce, Wrap: body.Enc}
+	jws, err := d.Vaults.ReleaseKey(r.ctx, r.caller, r.ref, in, r.releasedKey)
+	return answer{status: http.StatusOK, body: wire.ReleaseResult{Value: jws}}, err
+}
+
+func (r request) releasedKey(k vault.Key, in vault.Release, keyHSM []byte) ([]byte, error) {
+	bundle, err := r.key(k)
+	if err != nil {
+		return nil, err
+	}
+	public := bundle.Key.(jwk.Key)
+	bundle.Key = struct {
+		jwk.Key
+		KeyHSM string `json:"key_hsm"`
+	}{public, base64.RawURLEncoding.EncodeToString(keyHSM)}
+	return json.Marshal(wire.ReleasedKey{
+		Request:  wire.ReleaseRequest{Version: r.version.String(), Enc: in.Wrap, KeyID: public.ID, Nonce: in.Nonce},
+		Response: wire.ReleaseResponse{Key: bundle},
+	})
 }
 
 func (d *Door) listKeys(r request) (answer, error) {

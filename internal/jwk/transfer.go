@@ -30,6 +30,12 @@ func transferHash(enc string) (crypto.Hash, bool) {
 	return hash, ok
 }
 
+// IsTransfer reports whether enc names a wrapping of SealTransfer.
+func IsTransfer(enc string) bool {
+	_, ok := transferHash(enc)
+	return ok
+}
+
 // maxTransfer bounds a transfer blob, in octets.
 const maxTransfer = 32 << 10
 

@@ -34,6 +34,9 @@ type Config struct {
 	// algorithms, whose answers tell an attacker who may ask often what was encrypted.
 	RefuseWeakPadding bool      `yaml:"refuse_weak_padding"`
 	TLS               TLSConfig `yaml:"tls"`
+	// AttestationAuthorities are those whose attestations a key's release policy can name.
+	// Of others no attestation is accepted, and they are never asked.
+	AttestationAuthorities []IssuerConfig `yaml:"attestation_authorities"`
 }
 
 // A TLSConfig names either a certificate for the vaults' and the login host, or an
@@ -71,7 +74,11 @@ func ReadConfig(path string) (Config, error) {
 
 // resolve makes the paths independent of the working directory.
 func (c *Config) resolve(dir string) {
-	for _, path := range []*string{&c.Store, &c.RootKeyFile, &c.AuditFile, &c.TLS.CertificateFile, &c.TLS.KeyFile, &c.TLS.AuthorityFile, &c.TLS.AuthorityKey} {
+	paths := []*string{&c.Store, &c.RootKeyFile, &c.AuditFile, &c.TLS.CertificateFile, &c.TLS.KeyFile, &c.TLS.AuthorityFile, &c.TLS.AuthorityKey}
+	for i := range c.AttestationAuthorities {
+		paths = append(paths, &c.AttestationAuthorities[i].CAFile)
+	}
+	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
 		}

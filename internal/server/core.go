@@ -60,6 +60,8 @@ type Options struct {
 	OwnProcess bool
 	// RefuseWeakPadding refuses decryption with RSA1_5 and the CBCPAD algorithms.
 	RefuseWeakPadding bool
+	// AttestationAuthorities are those that a key's release policy can name.
+	AttestationAuthorities []IssuerConfig
 	// Access is told of every answered request; may be nil.
 	Access func(httpd.Access)
 	// Issuers are the issuers of certificates, by folded name; nil: Self alone.
@@ -145,6 +147,13 @@ func (c *Core) assemble(ctx context.Context) error {
 		Store: c.Store, Keyring: keyring, Gate: c.Gate, Principals: principals{c.Tenant}, Now: o.Now, Log: o.Log,
 		TenantID: c.Tenant.TenantID(), Suffix: o.Names.VaultSuffix, Location: o.Names.Location,
 		Issuers: o.Issuers, SoleNode: true, Keys: idle.New(runtime.GOMAXPROCS(0), keyQueue), RefuseWeakPadding: o.RefuseWeakPadding,
+	}
+	if len(o.AttestationAuthorities) > 0 {
+		verifier, err := newVerifier(o.AttestationAuthorities, o.Log)
+		if err != nil {
+			return fmt.Errorf("the attestation authorities: %w", err)
+		}
+		config.Attestations = attestations{verifier}
 	}
 	if o.OwnProcess {
 		config.Keys.AddProcessors()

@@ -33,6 +33,7 @@ type Development struct {
 	Data     string   // where vaults are kept between runs; empty: they end with the run
 	Strict   bool     // no vault comes into being by being used
 	Identity bool     // offer a managed identity
+	Attest   []string // URLs of the attestation authorities for which keys are released
 	Environ  []string // the inherited environment
 	Access   func(httpd.Access)
 	Log      *slog.Logger
@@ -150,6 +151,9 @@ func (d Development) options() (Options, error) {
 		return Options{}, fmt.Errorf("%s is an installation of coffer serve: name another directory, so that no development application comes into it", d.Data)
 	}
 	o := Options{Create: true, OwnProcess: true, Log: d.Log, Names: PublicNames(), FirstTouch: !d.Strict, Access: d.Access}
+	for _, url := range d.Attest {
+		o.AttestationAuthorities = append(o.AttestationAuthorities, IssuerConfig{URL: url})
+	}
 	var err error
 	if d.Data == "" {
 		o.StorePath, o.Ephemeral, o.Sink = filepath.Join(d.Scratch, storeFile), true, audit.Discard{}

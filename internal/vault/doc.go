@@ -86,6 +86,9 @@ type Config struct {
 	// files. Beyond what may wait before it, requests are refused with Throttled.
 	Keys *idle.Pool
 
+	// Attestations verify for whom a key is released; nil: for nobody.
+	Attestations Attestations
+
 	// RefuseWeakPadding refuses decryption with RSA1_5 and the CBCPAD algorithms, whose
 	// answers tell an attacker who may ask often what was encrypted.
 	RefuseWeakPadding bool

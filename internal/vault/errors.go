@@ -29,7 +29,6 @@ const (
 	CodeConflict                   Code = "Conflict"
 	CodeThrottled                  Code = "Throttled"
 	CodeUnavailable                Code = "ServiceUnavailable"
-	CodeNotImplemented             Code = "NotImplemented"
 	CodePrincipalGone              Code = "PrincipalGone"
 )
 

@@ -181,39 +181,44 @@ func (c class) beingDeletedConflict(ref Ref) *Error {
 // names, and puts what fn makes of them.
 func (s *Service) changeObject(ctx context.Context, caller access.Caller, op gate.Operation, c class, ref Ref, fn func(edit, object, versioned) error) (out answer, err error) {
 	err = s.write(ctx, caller, op, c.collection, ref, func(e edit) error {
-		head := c.newHead()
-		was, err := e.head(c.kind, ref, head)
-		if err != nil {
+		var was, older store.Revision
+		if out, was, older, err = e.live(c, ref); err != nil {
 			return err
 		}
-		h := head.base()
-		if was == 0 || h.State != stateLive {
-			return notFound(c.kind, ref)
-		}
+		h := out.head.base()
 		if h.Managed {
 			return managed(c.kind, op.Permission.Verb)
 		}
-		out = answer{vault: e.vault, head: head, version: head.current()}
-		if ref.Version == "" || fold(ref.Version) == head.current().record().ID {
-			if err := fn(e, head, out.version); err != nil {
-				return err
-			}
-			return e.putHead(c.kind, ref, was, head)
-		}
-		out.version = c.newVersion()
-		older, err := e.version(c.versions, ref, h.object, out.version)
-		if err != nil {
+		if err := fn(e, out.head, out.version); err != nil {
 			return err
 		}
 		if older == 0 {
-			return notFound(c.kind, ref)
-		}
-		if err := fn(e, head, out.version); err != nil {
-			return err
+			return e.putHead(c.kind, ref, was, out.head)
 		}
 		return e.put(ref.versionKey(c.versions, ref.Version), e.vault.place(c.versions, ref, h.object, ref.Version), older, out.version)
 	})
 	return out, explain(err)
+}
+
+// live finds a live object and the version that ref names. The revision was is that of
+// the head; older that of the version, zero for the current one, which the head holds.
+func (e edit) live(c class, ref Ref) (out answer, was, older store.Revision, err error) {
+	head := c.newHead()
+	if was, err = e.head(c.kind, ref, head); err != nil {
+		return out, was, 0, err
+	}
+	if was == 0 || head.base().State != stateLive {
+		return out, was, 0, notFound(c.kind, ref)
+	}
+	out = answer{vault: e.vault, head: head, version: head.current()}
+	if ref.Version == "" || fold(ref.Version) == head.current().record().ID {
+		return out, was, 0, nil
+	}
+	out.version = c.newVersion()
+	if older, err = e.version(c.versions, ref, head.base().object, out.version); err == nil && older == 0 {
+		err = notFound(c.kind, ref)
+	}
+	return out, was, older, err
 }
 
 // An AttributesInput is what a request says of the attributes of a secret or a key. What

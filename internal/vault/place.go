@@ -20,6 +20,7 @@ const (
 	kindOperation          = "operation"
 	kindContacts           = "contacts"
 	kindIssuer             = "issuer"
+	kindReleaseSigner      = "release-signer"
 	kindRenewal            = "renewal"  // no record: a due row only
 	kindRotation           = "rotation" // likewise
 )
@@ -37,6 +38,7 @@ const (
 //	o/{vault}/rotation/{name}             due row: the key may have to be rotated
 //	o/{vault}/contacts/                   the contacts of the vault
 //	o/{vault}/issuer/{name}               an issuer object
+//	o/{vault}/release-signer/             what signs keys that are released
 const (
 	vaultPrefix  = "vault/"
 	objectPrefix = "o/"

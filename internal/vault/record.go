@@ -86,6 +86,12 @@ type releaseRecord struct {
 	Immutable   bool   `cbor:"3,keyasint"`
 }
 
+// releaseSignerRecord is what signs the keys that are released from a vault.
+type releaseSignerRecord struct {
+	PKCS8       []byte `cbor:"1,keyasint"`
+	Certificate []byte `cbor:"2,keyasint"` // DER
+}
+
 type keyHead struct {
 	header
 	Current  keyVersion      `cbor:"20,keyasint"`

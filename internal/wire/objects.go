@@ -193,3 +193,35 @@ type RotationTrigger struct {
 type RotationType struct {
 	Type *string `json:"type,omitempty"`
 }
+
+// ReleaseKey is the body of a request to release a key.
+type ReleaseKey struct {
+	Target string `json:"target"`
+	Nonce  string `json:"nonce"`
+	Enc    string `json:"enc"` // how the private part is wrapped
+}
+
+// ReleaseResult is the answer: a compact JWS, whose payload is a ReleasedKey.
+type ReleaseResult struct {
+	Value string `json:"value"`
+}
+
+// A ReleasedKey is the payload of a release (recorded).
+type ReleasedKey struct {
+	Request  ReleaseRequest  `json:"request"`
+	Response ReleaseResponse `json:"response"`
+}
+
+// ReleaseRequest repeats what was asked.
+type ReleaseRequest struct {
+	Version string `json:"api-version"`
+	Enc     string `json:"enc"`
+	KeyID   string `json:"kid"`
+	Nonce   string `json:"nonce,omitempty"`
+}
+
+// ReleaseResponse holds the key: a KeyBundle whose JWK has the member key_hsm, the
+// private part wrapped for the environment.
+type ReleaseResponse struct {
+	Key KeyBundle `json:"key"`
+}
