@@ -1,14 +1,15 @@
 // Package access decides who may do what. It is pure: no I/O, no clock, no state.
 //
-// A request arrives with a Caller, whom a door has authenticated; the object it is
-// about lies in a vault, which has Rules; the operation needs one Permission. Allow
-// compares the three. What no rule allows is denied.
+// A request arrives with a Caller, whom a door has authenticated; what it is about has
+// Rules; the operation needs one Permission. Allow compares the three. What no rule allows
+// is denied.
 //
-//	rules := access.Rules{Policies: []access.Policy{{
-//		TenantID: tid, ObjectID: oid, Certificates: []string{"get", "list"},
-//	}}}
-//	d := rules.Allow(caller, access.Permission{Collection: "certificates", Verb: "get"})
+//	rules := access.NewRules(access.Policy{TenantID: tid, ObjectID: oid, Certificates: []string{"get", "list"}})
+//	d := rules.Allow(caller, access.Permission{Collection: "certificates", Verb: "get"}, "")
 //	d.Allowed // true
+//
+// A vault has one of two models: access policies (policy.go), or role assignments at a
+// scope (roles.go). Requests to the control plane are always decided by role assignments.
 //
 // The words of permissions are those of the service's access policies
 // (certificates: get, list, create, import, update, delete, recover, purge, backup,
@@ -19,7 +20,6 @@ package access
 import (
 	"errors"
 	"net/netip"
-	"strings"
 )
 
 // ErrPrincipalGone means that a token is sound and that the principal it names was
@@ -37,11 +37,18 @@ type Caller struct {
 	// Groups holds the object ids of the groups of the principal. They are filled from
 	// the principal's record, never from the token.
 	Groups []string
+	// Roles are the role assignments of the tenant, read together with the principal; nil:
+	// there are none.
+	Roles *Roles
+	// User says that the principal is a user, for whom the application AppID acts.
+	User bool
+	// Admin says that the principal administers the directory.
+	Admin  bool
 	Origin Origin
 }
 
-// An Origin says where a request came from, for the audit log only. Nothing is
-// decided by it.
+// An Origin says where a request came from. Of it, only the address decides anything: a
+// vault's network rules.
 type Origin struct {
 	Address       netip.Addr // of the connection
 	RequestID     string     // made by the door, a GUID
@@ -50,103 +57,117 @@ type Origin struct {
 	URI           string     // of the request, without the values of its query
 }
 
-// A Permission is one word of one collection, such as certificates/get.
+// A Permission is what an operation needs: one word of one collection, such as
+// certificates/get, and the data action that stands for it where roles decide; or an action
+// of the control plane alone.
 type Permission struct {
 	Collection string // "certificates", "keys" or "secrets"
-	Verb       string // lower case
+	Verb       string
+	// Action is the full data action, such as Microsoft.KeyVault/vaults/keys/read. Also, if
+	// there is one, is another that is enough.
+	Action, Also string
+
+	// Control is an action of the control plane, such as Microsoft.KeyVault/vaults/write;
+	// then everything above is empty.
+	Control string
+	// Target is the role, GUID, that an assignment is about.
+	Target string
 }
 
-// String returns the permission as collection/verb.
-func (p Permission) String() string { return p.Collection + "/" + p.Verb }
-
-// A Policy is one entry of a vault's access policies: what one principal may do.
-type Policy struct {
-	TenantID string
-	ObjectID string // of a service principal or a group
-	// ApplicationID, when not empty, narrows the entry to requests which that
-	// application makes on behalf of the object. No caller is of that kind so far, so
-	// such an entry grants nothing.
-	ApplicationID string
-	Certificates  []string
-	Keys          []string
-	Secrets       []string
+// String returns the permission as collection/verb, or the action of the control plane.
+func (p Permission) String() string {
+	if p.Control != "" {
+		return p.Control
+	}
+	return p.Collection + "/" + p.Verb
 }
 
-// Rules are all that a vault says about access.
+// Rules are all that a vault, or a resource of the control plane, says about access. The
+// zero Rules deny everything.
 type Rules struct {
-	Policies []Policy
+	// Scope is the ARM id of the resource: role assignments count there and above.
+	Scope string
+	// RBAC says that role assignments decide, and access policies mean nothing.
+	RBAC bool
+	// Network, if not nil, says from where a vault is reached.
+	Network *Network
+
+	policies map[string][]Policy // by object id, folded
+}
+
+// NewRules are the rules of a vault with access policies.
+func NewRules(policies ...Policy) Rules {
+	r := Rules{policies: make(map[string][]Policy, len(policies))}
+	for _, p := range policies {
+		if p.ObjectID != "" {
+			r.policies[fold(p.ObjectID)] = append(r.policies[fold(p.ObjectID)], p)
+		}
+	}
+	return r
 }
 
 // A Decision is the answer of Allow.
 type Decision struct {
 	Allowed bool
-	// Reason is the service's word for a refusal (innererror.code of a 403); empty
-	// when allowed.
+	// Reason is the service's word for a refusal (innererror.code of a 403, or the code of
+	// the control plane); empty when allowed.
 	Reason Reason
+	// Assignment is the id of the role assignment that allowed it, if one did.
+	Assignment string
 }
 
 // A Reason is why a permission was refused.
 type Reason string
 
-// The reasons, spelled as the service's innererror.code.
-const ForbiddenByPolicy Reason = "ForbiddenByPolicy" // the vault's access policies do not grant it
+// The reasons, spelled as the service's codes.
+const (
+	ForbiddenByPolicy     Reason = "ForbiddenByPolicy"     // the vault's access policies do not grant it
+	ForbiddenByRBAC       Reason = "ForbiddenByRbac"       // no role assignment does
+	ForbiddenByFirewall   Reason = "ForbiddenByFirewall"   // the vault's network rules leave the address out
+	ForbiddenByConnection Reason = "ForbiddenByConnection" // the vault has no public access
+	AuthorizationFailed   Reason = "AuthorizationFailed"   // no role assignment allows the action of the control plane
+)
 
-// Allow decides whether caller has permission p under the rules. Rules without a
-// matching policy deny; so does the zero Permission.
-func (r Rules) Allow(caller Caller, p Permission) Decision {
-	for _, policy := range r.Policies {
-		if policy.covers(caller) && policy.grants(p) {
-			return Decision{Allowed: true}
-		}
+// Allow decides whether caller has permission p under the rules. The object is the rest of
+// the scope below that of the rules, such as /secrets/NAME; empty: the resource itself.
+func (r Rules) Allow(caller Caller, p Permission, object string) Decision {
+	if p.Control != "" {
+		action, target := fold(p.Control), fold(p.Target)
+		id, ok := caller.Roles.find(caller, r.Scope+object, func(role *rolePatterns) bool { return role.allowsAction(action, target) })
+		return decision(id, ok, AuthorizationFailed)
 	}
-	return Decision{Reason: ForbiddenByPolicy}
+	if reason := r.Network.refuses(caller.Origin.Address); reason != "" {
+		return Decision{Reason: reason}
+	}
+	if r.RBAC {
+		if p.Action == "" {
+			return Decision{Reason: ForbiddenByRBAC}
+		}
+		action, also := fold(p.Action), fold(p.Also)
+		id, ok := caller.Roles.find(caller, r.Scope+object, func(role *rolePatterns) bool {
+			return role.allowsData(action) || also != "" && role.allowsData(also)
+		})
+		return decision(id, ok, ForbiddenByRBAC)
+	}
+	return decision("", r.granted(caller, p), ForbiddenByPolicy)
 }
 
-// covers reports whether the policy is about the caller or one of its groups.
-func (p Policy) covers(caller Caller) bool {
-	if p.ApplicationID != "" || p.ObjectID == "" || !strings.EqualFold(p.TenantID, caller.TenantID) {
-		return false
+func decision(assignment string, ok bool, otherwise Reason) Decision {
+	if ok {
+		return Decision{Allowed: true, Assignment: assignment}
 	}
-	if strings.EqualFold(p.ObjectID, caller.ObjectID) {
+	return Decision{Reason: otherwise}
+}
+
+// granted asks the policies of the caller and of its groups.
+func (r Rules) granted(caller Caller, p Permission) bool {
+	if grants(r.policies[fold(caller.ObjectID)], caller, p) {
 		return true
 	}
 	for _, group := range caller.Groups {
-		if strings.EqualFold(p.ObjectID, group) {
+		if grants(r.policies[fold(group)], caller, p) {
 			return true
 		}
 	}
 	return false
-}
-
-// grants reports whether the policy names the permission. The word all stands for
-// every permission of its collection but purge, and manageissuers for the four about
-// issuers, as in the service.
-func (p Policy) grants(want Permission) bool {
-	if want.Verb == "" {
-		return false
-	}
-	for _, word := range p.words(want.Collection) {
-		if strings.EqualFold(word, want.Verb) {
-			return true
-		}
-		if strings.EqualFold(word, "all") && !strings.EqualFold(want.Verb, "purge") {
-			return true
-		}
-		if strings.EqualFold(word, "manageissuers") && strings.HasSuffix(strings.ToLower(want.Verb), "issuers") {
-			return true
-		}
-	}
-	return false
-}
-
-func (p Policy) words(collection string) []string {
-	switch collection {
-	case "certificates":
-		return p.Certificates
-	case "keys":
-		return p.Keys
-	case "secrets":
-		return p.Secrets
-	}
-	return nil
 }

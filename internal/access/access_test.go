@@ -33,16 +33,16 @@ func TestAllow(t *testing.T) {
 		{"no permission asked", access.Policy{TenantID: "t", ObjectID: "o", Certificates: []string{"all", ""}}, access.Permission{Collection: "certificates"}, false},
 		{"unknown collection", access.Policy{TenantID: "t", ObjectID: "o", Certificates: []string{"all"}}, access.Permission{Collection: "vaults", Verb: "get"}, false},
 	} {
-		d := access.Rules{Policies: []access.Policy{test.policy}}.Allow(caller, test.want)
+		d := access.NewRules(test.policy).Allow(caller, test.want, "")
 		if d.Allowed != test.ok || d.Allowed == (d.Reason == access.ForbiddenByPolicy) {
 			t.Errorf("%s: %+v", test.name, d)
 		}
 	}
-	if (access.Rules{}).Allow(caller, get).Allowed {
+	if (access.Rules{}).Allow(caller, get, "").Allowed {
 		t.Error("no rules, and allowed")
 	}
-	anonymous := access.Rules{Policies: []access.Policy{{TenantID: "", ObjectID: "", Certificates: []string{"all"}}}}
-	if anonymous.Allow(access.Caller{}, get).Allowed {
+	anonymous := access.NewRules(access.Policy{Certificates: []string{"all"}})
+	if anonymous.Allow(access.Caller{}, get, "").Allowed {
 		t.Error("nobody was allowed")
 	}
 }
@@ -75,11 +75,11 @@ func TestEveryWordGrantsItselfAlone(t *testing.T) {
 	caller := access.Caller{TenantID: "t", ObjectID: "o"}
 	for granted, grants := range words {
 		for _, word := range grants {
-			rules := access.Rules{Policies: []access.Policy{policy(granted, strings.ToUpper(word))}}
+			rules := access.NewRules(policy(granted, strings.ToUpper(word)))
 			for asked, asks := range words {
 				for _, verb := range asks {
 					want := granted == asked && (word == verb || word == "manageissuers" && strings.HasSuffix(verb, "issuers"))
-					if got := rules.Allow(caller, access.Permission{Collection: asked, Verb: verb}).Allowed; got != want {
+					if got := rules.Allow(caller, access.Permission{Collection: asked, Verb: verb}, "").Allowed; got != want {
 						t.Errorf("%s/%s granted, %s/%s asked: %v", granted, word, asked, verb, got)
 					}
 				}
@@ -91,9 +91,9 @@ func TestEveryWordGrantsItselfAlone(t *testing.T) {
 func TestAllGrantsEveryWordButPurge(t *testing.T) {
 	caller := access.Caller{TenantID: "t", ObjectID: "o"}
 	for collection, verbs := range words {
-		rules := access.Rules{Policies: []access.Policy{policy(collection, "All")}}
+		rules := access.NewRules(policy(collection, "All"))
 		for _, verb := range verbs {
-			if got := rules.Allow(caller, access.Permission{Collection: collection, Verb: verb}).Allowed; got != (verb != "purge") {
+			if got := rules.Allow(caller, access.Permission{Collection: collection, Verb: verb}, "").Allowed; got != (verb != "purge") {
 				t.Errorf("%s/%s: %v", collection, verb, got)
 			}
 		}
@@ -111,12 +111,12 @@ func TestPoliciesAddUp(t *testing.T) {
 	policies := []access.Policy{stranger, policy("certificates", "get"), empty, group, policy("certificates", "list")}
 	for range policies {
 		policies = append(policies[1:], policies[0])
-		rules := access.Rules{Policies: policies}
+		rules := access.NewRules(policies...)
 		for want, ok := range map[access.Permission]bool{
 			{Collection: "certificates", Verb: "get"}: true, {Collection: "certificates", Verb: "list"}: true, {Collection: "secrets", Verb: "set"}: true,
 			{Collection: "certificates", Verb: "purge"}: false, {Collection: "secrets", Verb: "get"}: false,
 		} {
-			if got := rules.Allow(caller, want).Allowed; got != ok {
+			if got := rules.Allow(caller, want, "").Allowed; got != ok {
 				t.Errorf("%s: %v", want, got)
 			}
 		}
@@ -131,10 +131,10 @@ func FuzzAllow(f *testing.F) {
 	f.Add("", "", "all", "", "", "", "get")
 	f.Add("t", "g", "", "t", "o", "g", "")
 	f.Fuzz(func(t *testing.T, tenant, object, word, callerTenant, caller, group, verb string) {
-		rules := access.Rules{Policies: []access.Policy{{TenantID: tenant, ObjectID: object, Certificates: []string{word}}}}
+		rules := access.NewRules(access.Policy{TenantID: tenant, ObjectID: object, Certificates: []string{word}})
 		who := access.Caller{TenantID: callerTenant, ObjectID: caller, Groups: []string{group}}
-		d := rules.Allow(who, access.Permission{Collection: "certificates", Verb: verb})
-		named := object != "" && strings.EqualFold(tenant, callerTenant) && (strings.EqualFold(object, caller) || strings.EqualFold(object, group))
+		d := rules.Allow(who, access.Permission{Collection: "certificates", Verb: verb}, "")
+		named := object != "" && strings.EqualFold(tenant, callerTenant) && (strings.ToLower(object) == strings.ToLower(caller) || strings.ToLower(object) == strings.ToLower(group))
 		grants := verb != "" && (strings.EqualFold(word, verb) || strings.EqualFold(word, "all") && !strings.EqualFold(verb, "purge"))
 		if d.Allowed != (named && grants) || d.Allowed == (d.Reason != "") {
 			t.Errorf("%+v", d)

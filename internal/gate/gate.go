@@ -57,6 +57,7 @@ type Subject struct {
 	Location      string
 	ResourceID    string // of the vault, for the log
 	Object        string // full id, for the log
+	Below         string // what it is below the scope of the rules, such as /secrets/NAME
 	Rules         access.Rules
 }
 
@@ -161,7 +162,7 @@ func (g *Gate) System(ctx context.Context, name string, op Operation, s Subject,
 
 // decide asks the rules. A refusal is written down before it is returned.
 func (g *Gate) decide(ctx context.Context, r Request) error {
-	decision := r.Subject.Rules.Allow(r.Caller, r.Operation.Permission)
+	decision := r.Subject.Rules.Allow(r.Caller, r.Operation.Permission, r.Subject.Below)
 	if decision.Allowed {
 		return nil
 	}

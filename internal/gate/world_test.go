@@ -298,7 +298,7 @@ func request(granted ...string) gate.Request {
 		Operation: gate.Operation{Name: "CertificateGet", Permission: access.Permission{Collection: "certificates", Verb: "get"}},
 		Subject: gate.Subject{
 			Vault: "demo", ResourceID: "/demo", Object: "https://demo/certificates/x",
-			Rules: access.Rules{Policies: []access.Policy{{TenantID: "t", ObjectID: "o", Certificates: granted}}},
+			Rules: access.NewRules(access.Policy{TenantID: "t", ObjectID: "o", Certificates: granted}),
 		},
 	}
 }

@@ -22,9 +22,49 @@ type Application struct {
 
 type applicationRecord struct {
 	AppID       string         `json:"appid"`
-	ObjectID    string         `json:"oid"`
+	ObjectID    string         `json:"oid"` // of its service principal; empty while it has none
 	DisplayName string         `json:"name"`
 	Secrets     []secretRecord `json:"secrets"`
+
+	// What the directory shows of the application beyond that.
+	ID             string            `json:"id,omitempty"` // object id of the application itself; empty: the one derived from AppID
+	IdentifierURIs []string          `json:"uris,omitempty"`
+	Owners         []string          `json:"owners,omitempty"` // object ids of principals that may change it
+	Created        int64             `json:"created,omitempty"`
+	Keys           []keyRecord       `json:"keys,omitempty"`
+	Federated      []federatedRecord `json:"federated,omitempty"`
+}
+
+// keyRecord is a certificate by whose key an application can sign in.
+type keyRecord struct {
+	ID          string `json:"id"`
+	DisplayName string `json:"name,omitempty"`
+	Certificate []byte `json:"certificate"` // DER
+	Start       int64  `json:"start"`       // Unix seconds
+	Expires     int64  `json:"exp"`
+}
+
+// federatedRecord lets an application sign in by a token of an outside issuer.
+type federatedRecord struct {
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Description string   `json:"description,omitempty"`
+	Issuer      string   `json:"issuer"`
+	Subject     string   `json:"subject"`
+	Audiences   []string `json:"audiences"`
+}
+
+// userRecord is somebody who signs in with a password that Coffer holds. What permissions
+// are given to is the principalRecord of the same object id, whose AppID is empty.
+type userRecord struct {
+	ObjectID    string `json:"oid"`
+	Name        string `json:"upn"` // userPrincipalName
+	DisplayName string `json:"name"`
+	Salt        []byte `json:"salt"`
+	Hash        []byte `json:"hash"` // Argon2id
+	Failures    int    `json:"failures,omitempty"`
+	LockedUntil int64  `json:"locked,omitempty"` // Unix seconds
+	Created     int64  `json:"created"`
 }
 
 func (r applicationRecord) application() Application {

@@ -152,11 +152,11 @@ func (s *Service) unknown(id, secret string) error {
 
 func (s *Service) checkPrincipal(ctx context.Context, app Application) error {
 	look := s.Look(access.Caller{TenantID: s.tenantID, ObjectID: app.ObjectID, AppID: app.AppID})
-	recs, err := s.config.Store.Get(ctx, look.Ask())
+	recs, err := s.config.Store.Get(ctx, look.Asks()...)
 	if err != nil {
 		return err
 	}
-	_, err = look.Caller(recs[0])
+	_, err = look.Caller(recs)
 	switch {
 	case !errors.Is(err, access.ErrPrincipalGone):
 		return err

@@ -11,45 +11,52 @@ import (
 	"coffer/internal/store"
 )
 
-// principalRecord is a service principal.
+// principalRecord is a service principal, or what a user is as a principal.
 type principalRecord struct {
 	ObjectID string   `json:"oid"`
-	AppID    string   `json:"appid"`
+	AppID    string   `json:"appid"` // empty: a user, for whom any application may act
 	Enabled  bool     `json:"enabled"`
 	Groups   []string `json:"groups,omitempty"` // object ids
+	Admin    bool     `json:"admin,omitempty"`  // administers the directory
 }
 
 // A Look is one look-up of a caller's principal under way. Whoever decides about the
-// caller gives Ask to the store together with what else it reads.
+// caller gives Asks to the store together with what else it reads.
 type Look struct {
 	service *Service
 	caller  access.Caller
 	record  store.Look[principalRecord]
+	roles   store.Look[*roleTable]
 }
 
-// Look begins the look-up of the caller's principal.
+// Look begins the look-up of the caller's principal, and of the tenant's roles.
 func (s *Service) Look(caller access.Caller) Look {
-	return Look{service: s, caller: caller, record: s.principals.Look(principalKey(caller.ObjectID))}
+	return Look{service: s, caller: caller, record: s.principals.Look(principalKey(caller.ObjectID)), roles: s.roles.Look(rolesKey)}
 }
 
-// Ask names the record that the store is to answer.
-func (l Look) Ask() store.Ask { return l.record.Ask() }
+// Asks names the records that the store is to answer.
+func (l Look) Asks() []store.Ask { return []store.Ask{l.record.Ask(), l.roles.Ask()} }
 
-// Caller returns the caller with the groups of its principal; rec is the store's answer
-// to Ask. The error is access.ErrPrincipalGone when the principal was removed or
-// disabled, or is another application's, or of another tenant.
-func (l Look) Caller(rec store.Record) (access.Caller, error) {
-	p, ok, err := l.record.Value(rec, func(rec store.Record) (p principalRecord, err error) {
+// Caller returns the caller with the groups of its principal and the tenant's roles; recs
+// are the store's answers to Asks. The error is access.ErrPrincipalGone when the principal
+// was removed or disabled, or is another application's, or of another tenant.
+func (l Look) Caller(recs []store.Record) (access.Caller, error) {
+	p, ok, err := l.record.Value(recs[0], func(rec store.Record) (p principalRecord, err error) {
 		return p, l.service.open(rec, place(kindPrincipal, l.caller.ObjectID), &p)
 	})
 	if err != nil {
 		return access.Caller{}, err
 	}
-	if !ok || !p.Enabled || !strings.EqualFold(p.AppID, l.caller.AppID) || !strings.EqualFold(l.caller.TenantID, l.service.tenantID) {
+	ours := p.AppID == "" || strings.EqualFold(p.AppID, l.caller.AppID)
+	if !ok || !p.Enabled || !ours || !strings.EqualFold(l.caller.TenantID, l.service.tenantID) {
 		return access.Caller{}, access.ErrPrincipalGone
 	}
+	roles, _, err := l.roles.Value(recs[1], l.service.openRoles)
+	if err != nil {
+		return access.Caller{}, err
+	}
 	caller := l.caller
-	caller.Groups = slices.Clone(p.Groups)
+	caller.Groups, caller.Admin, caller.User, caller.Roles = slices.Clone(p.Groups), p.Admin, p.AppID == "", roles.access()
 	return caller, nil
 }
 

@@ -25,6 +25,10 @@ type secretRecord struct {
 	Salt    []byte `json:"salt"`
 	Hash    []byte `json:"hash"`          // SHA-256 of salt and secret
 	Expires int64  `json:"exp,omitempty"` // Unix seconds; zero: never
+
+	DisplayName string `json:"name,omitempty"`
+	Start       int64  `json:"start,omitempty"` // Unix seconds
+	Hint        string `json:"hint,omitempty"`  // the first three characters
 }
 
 // newSecret makes a secret and what is kept of it.

@@ -9,6 +9,8 @@
 //	t/app/{appid}   an application with its secrets
 //	t/sp/{oid}      a service principal
 //	t/key/signing   the key that signs tokens
+//	t/user/{upn}    a user with a password
+//	t/roles         custom role definitions and all role assignments
 //
 // All are sealed. They are read with the grant of decision inputs, and changed behind
 // the gate, which writes every change to the audit log.
@@ -86,6 +88,7 @@ type Service struct {
 	issuer     string
 	decoy      store.Record // opened where there is no application; see unknown
 	principals *store.Cache[principalRecord]
+	roles      *store.Cache[*roleTable]
 	verifier   *token.Verifier
 	signer     signer
 }
@@ -94,11 +97,14 @@ type Service struct {
 const (
 	tenantKey  store.Key = "t/tenant"
 	signingKey store.Key = "t/key/signing"
+	rolesKey   store.Key = "t/roles"
 
 	kindTenant      = "tenant"
 	kindApplication = "application"
 	kindPrincipal   = "principal"
 	kindSigningKey  = "signing-key"
+	kindRoles       = "roles"
+	kindUser        = "user"
 
 	format = 1 // of every record here
 )
@@ -120,7 +126,7 @@ type tenantRecord struct {
 // it returns.
 func Open(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{
-		config: c, principals: store.NewCache[principalRecord](4096), verifier: token.NewVerifier(4096),
+		config: c, principals: store.NewCache[principalRecord](4096), roles: store.NewCache[*roleTable](1), verifier: token.NewVerifier(4096),
 		signer: signer{closing: make(chan struct{})},
 	}
 	rec, err := s.openTenant(ctx)

@@ -262,11 +262,11 @@ func (w *world) mustIssue(c client) tenant.Token {
 func (w *world) look(caller access.Caller) (access.Caller, error) {
 	w.t.Helper()
 	look := w.Look(caller)
-	recs, err := w.store.Get(context.Background(), look.Ask())
+	recs, err := w.store.Get(context.Background(), look.Asks()...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return look.Caller(recs[0])
+	return look.Caller(recs)
 }
 
 // bodies returns everything that the store holds.

@@ -56,11 +56,12 @@ type Principals interface {
 
 // A PrincipalLook is one look-up of a principal under way.
 type PrincipalLook interface {
-	// Ask names the record that the store is to answer.
-	Ask() store.Ask
-	// Caller returns the caller with the groups of its principal. The error is
-	// access.ErrPrincipalGone when the principal was removed or disabled.
-	Caller(rec store.Record) (access.Caller, error)
+	// Asks names the records that the store is to answer.
+	Asks() []store.Ask
+	// Caller returns the caller with the groups and the role assignments of its principal;
+	// recs are the answers to Asks. The error is access.ErrPrincipalGone when the principal
+	// was removed or disabled.
+	Caller(recs []store.Record) (access.Caller, error)
 }
 
 // A Config wires a Service.

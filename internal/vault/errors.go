@@ -29,6 +29,7 @@ const (
 	CodeConflict                   Code = "Conflict"
 	CodeThrottled                  Code = "Throttled"
 	CodeUnavailable                Code = "ServiceUnavailable"
+	CodeAuthorizationFailed        Code = "AuthorizationFailed"
 	CodePrincipalGone              Code = "PrincipalGone"
 )
 
@@ -144,11 +145,34 @@ func explain(err error) error {
 	return err
 }
 
-// forbidden is the service's answer of an access-policy vault.
+// forbidden is the service's answer to what the gate has denied (recorded; the firewall's
+// reported).
 func forbidden(d *gate.Denied) *Error {
-	r := d.Request
-	return &Error{Code: CodeForbidden, Inner: string(d.Decision.Reason), Message: fmt.Sprintf(
-		"The user, group or application 'appid=%s;oid=%s;numgroups=%d;iss=%s' does not have %s %s permission on key vault '%s;location=%s'. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287",
+	r, p := d.Request, d.Request.Operation.Permission
+	out := &Error{Code: CodeForbidden, Inner: string(d.Decision.Reason)}
+	caller := fmt.Sprintf("appid=%s;oid=%s;iss=%s", r.Caller.AppID, r.Caller.ObjectID, r.Caller.Issuer)
+	vault := fmt.Sprintf("%s;location=%s", r.Subject.Vault, r.Subject.Location)
+	switch d.Decision.Reason {
+	case access.AuthorizationFailed:
+		return &Error{Code: CodeAuthorizationFailed, Message: fmt.Sprintf(
+			"The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+			r.Caller.AppID, r.Caller.ObjectID, p.Control, r.Subject.Rules.Scope+r.Subject.Below)}
+	case access.ForbiddenByRBAC:
+		out.Message = fmt.Sprintf("Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\n"+
+			"Caller: %s\r\nAction: '%s'\r\nResource: '%s'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: null\r\nVault: %s\r\n",
+			caller, p.Action, fold(r.Subject.Rules.Scope+r.Subject.Below), vault)
+	case access.ForbiddenByFirewall:
+		out.Message = fmt.Sprintf("Client address is not authorized and caller is not a trusted service.\r\nClient address: %s\r\nCaller: %s\r\nVault: %s\r\n", r.Caller.Origin.Address, caller, vault)
+	case access.ForbiddenByConnection:
+		out.Message = fmt.Sprintf("Public network access is disabled and request is not from a trusted service nor via an approved private link.\r\nCaller: %s\r\nVault: %s\r\n", caller, vault)
+	default:
+		out.Message = forbiddenByPolicy(r)
+	}
+	return out
+}
+
+func forbiddenByPolicy(r gate.Request) string {
+	return fmt.Sprintf("The user, group or application 'appid=%s;oid=%s;numgroups=%d;iss=%s' does not have %s %s permission on key vault '%s;location=%s'. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287",
 		r.Caller.AppID, r.Caller.ObjectID, len(r.Caller.Groups), r.Caller.Issuer,
-		r.Operation.Permission.Collection, r.Operation.Permission.Verb, r.Subject.Vault, r.Subject.Location)}
+		r.Operation.Permission.Collection, r.Operation.Permission.Verb, r.Subject.Vault, r.Subject.Location)
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"coffer/internal/access"
@@ -32,20 +33,22 @@ func (s *Service) find(ctx context.Context, caller access.Caller, name string, k
 func (s *Service) ask(ctx context.Context, caller access.Caller, name string, asks []store.Ask) (found, error) {
 	for first := true; ; first = false {
 		principal, vault := s.Principals.Look(caller), s.vaults.Look(vaultKey(name))
-		recs, err := s.Store.Get(ctx, append([]store.Ask{principal.Ask(), vault.Ask()}, asks...)...)
+		who := principal.Asks()
+		recs, err := s.Store.Get(ctx, slices.Concat(who, []store.Ask{vault.Ask()}, asks)...)
 		if err != nil {
 			return found{}, explain(err)
 		}
-		known, err := principal.Caller(recs[0])
+		known, err := principal.Caller(recs[:len(who)])
 		if err != nil {
 			return found{}, explain(err)
 		}
-		state, ok, err := vault.Value(recs[1], s.openVault(name))
+		recs = recs[len(who):]
+		state, ok, err := vault.Value(recs[0], s.openVault(name))
 		if err != nil {
 			return found{}, explain(err)
 		}
 		if ok {
-			return found{caller: known, vault: state, recs: recs[2:]}, nil
+			return found{caller: known, vault: state, recs: recs[1:]}, nil
 		}
 		if made, err := s.touch(ctx, known, name); !made || !first {
 			return found{}, firstError(err, vaultNotFound(name))
@@ -58,11 +61,11 @@ func (s *Service) ask(ctx context.Context, caller access.Caller, name string, as
 // requests that come to none of them. The error is PrincipalGone.
 func (s *Service) CheckCaller(ctx context.Context, caller access.Caller) error {
 	principal := s.Principals.Look(caller)
-	recs, err := s.Store.Get(ctx, principal.Ask())
+	recs, err := s.Store.Get(ctx, principal.Asks()...)
 	if err != nil {
 		return explain(err)
 	}
-	_, err = principal.Caller(recs[0])
+	_, err = principal.Caller(recs)
 	return explain(err)
 }
 
@@ -93,10 +96,12 @@ func (s *Service) request(f found, op gate.Operation, collection string, ref Ref
 func (s *Service) subject(v *vaultState, collection string, ref Ref) gate.Subject {
 	subject := v.subject
 	subject.Object += "/" + collection
-	for _, part := range []string{ref.Name, ref.Version} {
-		if part != "" {
-			subject.Object += "/" + part
-		}
+	if ref.Name != "" {
+		subject.Object += "/" + ref.Name
+		subject.Below = "/" + collection + "/" + ref.Name
+	}
+	if ref.Version != "" {
+		subject.Object += "/" + ref.Version
 	}
 	return subject
 }

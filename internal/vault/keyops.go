@@ -183,6 +183,9 @@ func (s *Service) operate(ctx context.Context, caller access.Caller, op gate.Ope
 				return notFound(kindKey, ref)
 			}
 		}
+		if err := f.allowsSecret(s.request(f, op, "keys", ref), key); err != nil {
+			return err
+		}
 		if err := key.version.allows(op, s.Now().Unix()); err != nil {
 			return err
 		}
@@ -190,6 +193,19 @@ func (s *Service) operate(ctx context.Context, caller access.Caller, op gate.Ope
 		return explainOperation(f.vault, ref, key, work(key, &out))
 	})
 	return out, explain(err)
+}
+
+// allowsSecret asks again for a key without a public part: there, reading the key is not
+// enough for what else everybody could do.
+func (f found) allowsSecret(r gate.Request, key openKey) error {
+	if key.signer != nil || r.Operation.Permission.Also == "" {
+		return nil
+	}
+	r.Operation.Permission.Also = ""
+	if d := f.vault.rules.Allow(r.Caller, r.Operation.Permission, r.Subject.Below); !d.Allowed {
+		return &gate.Denied{Request: r, Decision: d}
+	}
+	return nil
 }
 
 func (s *Service) openKeyHead(g seal.Grant, v *vaultState, ref Ref) func(store.Record) (openHead, error) {

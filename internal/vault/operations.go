@@ -21,12 +21,12 @@ var (
 	CertificatePendingGet   = certificateOperation("CertificatePendingGet", "get")
 	SecretSet               = operation("SecretSet", "secrets", "set")
 	SecretGet               = operation("SecretGet", "secrets", "get")
-	SecretPropertiesUpdate  = operation("SecretUpdate", "secrets", "set")
+	SecretPropertiesUpdate  = acting(operation("SecretUpdate", "secrets", "set"), "secrets/update/action")
 	SecretDelete            = operation("SecretDelete", "secrets", "delete")
 	SecretList              = operation("SecretList", "secrets", "list")
 	SecretListVersions      = operation("SecretListVersions", "secrets", "list")
 	SecretListDeleted       = operation("SecretListDeleted", "secrets", "list")
-	SecretGetDeleted        = operation("SecretGetDeleted", "secrets", "get")
+	SecretGetDeleted        = acting(operation("SecretGetDeleted", "secrets", "get"), "secrets/readMetadata/action")
 	SecretRecover           = operation("SecretRecover", "secrets", "recover")
 	SecretPurge             = operation("SecretPurge", "secrets", "purge")
 	SecretBackup            = operation("SecretBackup", "secrets", "backup")
@@ -45,12 +45,12 @@ var (
 	KeyPurge             = operation("KeyPurge", "keys", "purge")
 	KeyBackup            = operation("KeyBackup", "keys", "backup")
 	KeyRestore           = operation("KeyRestore", "keys", "restore")
-	KeyEncrypt           = operation("KeyEncrypt", "keys", "encrypt")
+	KeyEncrypt           = orReading(operation("KeyEncrypt", "keys", "encrypt"))
 	KeyDecrypt           = operation("KeyDecrypt", "keys", "decrypt")
-	KeyWrap              = operation("KeyWrap", "keys", "wrapKey")
+	KeyWrap              = orReading(operation("KeyWrap", "keys", "wrapKey"))
 	KeyUnwrap            = operation("KeyUnwrap", "keys", "unwrapKey")
 	KeySign              = operation("KeySign", "keys", "sign")
-	KeyVerify            = operation("KeyVerify", "keys", "verify")
+	KeyVerify            = orReading(operation("KeyVerify", "keys", "verify"))
 	KeyRelease           = operation("KeyRelease", "keys", "release")
 	KeyRotate            = operation("KeyRotate", "keys", "rotate")
 	KeyRotationPolicyGet = operation("KeyRotationPolicyGet", "keys", "getrotationpolicy")
@@ -90,5 +90,20 @@ func certificateOperation(name, verb string) gate.Operation {
 }
 
 func operation(name, collection, verb string) gate.Operation {
-	return gate.Operation{Name: name, Permission: access.Permission{Collection: collection, Verb: verb}}
+	p := access.Permission{Collection: collection, Verb: verb}
+	p.Action = access.DataAction(p)
+	return gate.Operation{Name: name, Permission: p}
+}
+
+// acting is the operation with another data action than its permission's (documented).
+func acting(o gate.Operation, action string) gate.Operation {
+	o.Permission.Action = "Microsoft.KeyVault/vaults/" + action
+	return o
+}
+
+// orReading is the operation for which reading the key is enough where roles decide: what
+// it does, everybody can do who has the public key (documented).
+func orReading(o gate.Operation) gate.Operation {
+	o.Permission.Also = KeyGet.Permission.Action
+	return o
 }

@@ -260,12 +260,11 @@ type policyOfVault struct {
 	Secrets       []string `cbor:"6,keyasint"`
 }
 
-func (r vaultRecord) rules() access.Rules {
-	var rules access.Rules
+func (r vaultRecord) policies() (out []access.Policy) {
 	for _, p := range r.Policies {
-		rules.Policies = append(rules.Policies, access.Policy(p))
+		out = append(out, access.Policy(p))
 	}
-	return rules
+	return out
 }
 
 // encode and decode are the only ways into and out of a sealed body.

@@ -126,7 +126,8 @@ func (s *Service) openVault(name string) func(store.Record) (*vaultState, error)
 		if err := decode(plain, at.Format, &v.vaultRecord); err != nil {
 			return nil, err
 		}
-		v.rules = v.vaultRecord.rules()
+		v.rules = access.NewRules(v.policies()...)
+		v.rules.Scope = "/subscriptions/" + s.TenantID + "/resourceGroups/coffer/providers/Microsoft.KeyVault/vaults/" + v.Name
 		v.subject = s.vaultSubject(v.Name, v.Location, v.Instance)
 		v.subject.Rules = v.rules
 		return v, nil
@@ -150,7 +151,7 @@ func (s *Service) GetVault(ctx context.Context, name string) (Vault, error) {
 	}
 	return Vault{
 		Name: v.Name, Location: v.Location, TenantID: v.TenantID, RetentionDays: v.RetentionDays,
-		PurgeProtection: v.PurgeProtection, Premium: v.Premium, Policies: slices.Clone(v.rules.Policies),
+		PurgeProtection: v.PurgeProtection, Premium: v.Premium, Policies: v.policies(),
 	}, nil
 }
 
