@@ -89,6 +89,9 @@ type Rules struct {
 	Scope string
 	// RBAC says that role assignments decide, and access policies mean nothing.
 	RBAC bool
+	// Everybody says that whoever is a principal may; for lists that show to each what it
+	// may see.
+	Everybody bool
 	// Network, if not nil, says from where a vault is reached.
 	Network *Network
 
@@ -132,6 +135,9 @@ const (
 // the scope below that of the rules, such as /secrets/NAME; empty: the resource itself.
 func (r Rules) Allow(caller Caller, p Permission, object string) Decision {
 	if p.Control != "" {
+		if r.Everybody && caller.ObjectID != "" {
+			return Decision{Allowed: true}
+		}
 		action, target := fold(p.Control), fold(p.Target)
 		id, ok := caller.Roles.find(caller, r.Scope+object, func(role *rolePatterns) bool { return role.allowsAction(action, target) })
 		return decision(id, ok, AuthorizationFailed)

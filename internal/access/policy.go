@@ -1,6 +1,9 @@
 package access
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Policy is one entry of a vault's access policies: what one principal may do.
 type Policy struct {
@@ -12,6 +15,7 @@ type Policy struct {
 	Certificates  []string
 	Keys          []string
 	Secrets       []string
+	Storage       []string // kept as it came; there are no storage accounts
 }
 
 // grants reports whether one of the policies is about the caller and names the permission.
@@ -50,6 +54,21 @@ func (p Policy) grants(want Permission) bool {
 		}
 	}
 	return false
+}
+
+// vocabulary are all words of the service's access policies, but all.
+var vocabulary = map[string][]string{
+	"certificates": {"get", "list", "create", "import", "update", "delete", "recover", "purge", "backup", "restore", "managecontacts",
+		"getissuers", "listissuers", "setissuers", "deleteissuers", "manageissuers"},
+	"keys": {"get", "list", "create", "import", "update", "delete", "recover", "purge", "backup", "restore", "encrypt", "decrypt",
+		"wrapkey", "unwrapkey", "sign", "verify", "rotate", "getrotationpolicy", "setrotationpolicy", "release"},
+	"secrets": {"get", "list", "set", "delete", "recover", "purge", "backup", "restore"},
+}
+
+// IsWord reports whether a text, in any case, is a permission of a collection, or all.
+func IsWord(collection, text string) bool {
+	text = fold(text)
+	return text == "all" || slices.Contains(vocabulary[collection], text)
 }
 
 func (p Policy) words(collection string) []string {

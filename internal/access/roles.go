@@ -122,6 +122,22 @@ func (r *Roles) of(principal, scope string, allows func(*rolePatterns) bool) (st
 	}
 }
 
+// Assigned reports whether the caller, or one of its groups, has a role anywhere.
+func (r *Roles) Assigned(caller Caller) bool {
+	if r == nil {
+		return false
+	}
+	if len(r.byPrincipal[fold(caller.ObjectID)]) > 0 {
+		return true
+	}
+	for _, group := range caller.Groups {
+		if len(r.byPrincipal[fold(group)]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // allowsAction reports whether the role allows an action of the control plane, folded.
 // The target is the role that is to be assigned, if that is what the action does.
 func (r *rolePatterns) allowsAction(action, target string) bool {

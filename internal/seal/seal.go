@@ -48,7 +48,8 @@ var (
 const (
 	PurposeRecord    = "record"
 	PurposeSkipToken = "skip-token"
-	PurposeBackup    = "backup" // of blobs that leave the store; they have a keyset of their own
+	PurposeOperation = "operation" // of the addresses of long operations
+	PurposeBackup    = "backup"    // of blobs that leave the store; they have a keyset of their own
 )
 
 // A Place is where a sealed thing belongs.

@@ -147,6 +147,7 @@ func (c *Core) assemble(ctx context.Context) error {
 		Store: c.Store, Keyring: keyring, Gate: c.Gate, Principals: principals{c.Tenant}, Now: o.Now, Log: o.Log,
 		TenantID: c.Tenant.TenantID(), Suffix: o.Names.VaultSuffix, Location: o.Names.Location,
 		Issuers: o.Issuers, SoleNode: true, Keys: idle.New(runtime.GOMAXPROCS(0), keyQueue), RefuseWeakPadding: o.RefuseWeakPadding,
+		Forget: c.Tenant.Forget,
 	}
 	if len(o.AttestationAuthorities) > 0 {
 		verifier, err := newVerifier(o.AttestationAuthorities, o.Log)

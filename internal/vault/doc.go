@@ -87,6 +87,10 @@ type Config struct {
 	// files. Beyond what may wait before it, requests are refused with Throttled.
 	Keys *idle.Pool
 
+	// Forget is told of a resource that is gone for good, by its ARM id, before its name is
+	// free again: what was assigned there must not count for a namesake. May be nil.
+	Forget func(ctx context.Context, scope string) error
+
 	// Attestations verify for whom a key is released; nil: for nobody.
 	Attestations Attestations
 

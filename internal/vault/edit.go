@@ -61,7 +61,7 @@ func (s *Service) inside(tx store.Tx, g seal.Grant, vault *vaultState, fn func(e
 		if err != nil {
 			return err
 		}
-		if now.Instance != vault.Instance {
+		if now.Instance != vault.Instance || now.State != "" {
 			return vaultNotFound(vault.Name)
 		}
 	}

@@ -47,7 +47,10 @@ func (s *Service) ask(ctx context.Context, caller access.Caller, name string, as
 		if err != nil {
 			return found{}, explain(err)
 		}
-		if ok {
+		switch {
+		case ok && state.State != "": // deleted: it stays so, whoever touches it
+			return found{}, vaultNotFound(name)
+		case ok:
 			return found{caller: known, vault: state, recs: recs[1:]}, nil
 		}
 		if made, err := s.touch(ctx, known, name); !made || !first {

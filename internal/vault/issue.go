@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"coffer/internal/issuer"
@@ -63,6 +64,10 @@ func (s *Service) ended(key store.Key, done chan struct{}) {
 // route tells the runner what a due row is about.
 func (s *Service) route(key store.Key) jobs.Handler {
 	switch kind, _, ok := parseKey(key); {
+	case strings.HasPrefix(string(key), vaultPrefix):
+		return s.purgeVaultDue
+	case strings.HasPrefix(string(key), groupPrefix):
+		return s.deleteGroupDue
 	case ok && kind == kindOperation:
 		return s.issue
 	case ok && kind == kindCertificate:
@@ -79,7 +84,7 @@ func (s *Service) route(key store.Key) jobs.Handler {
 	return nil
 }
 
-// due runs fn for the object of a due row, or drops the row of one whose vault is gone.
+// due runs fn for the object of a due row. It drops the row of one whose vault is gone.
 func (s *Service) due(ctx context.Context, key store.Key, fn func(*vaultState, Ref) error) error {
 	_, ref, _ := parseKey(key)
 	look := s.vaults.Look(vaultKey(ref.Vault))
@@ -91,11 +96,17 @@ func (s *Service) due(ctx context.Context, key store.Key, fn func(*vaultState, R
 	if err != nil {
 		return err
 	}
-	if !ok {
+	switch {
+	case !ok, v.State == statePurging:
 		return s.drop(ctx, key)
+	case v.State == stateDeleted: // it may be recovered, and then goes on
+		return s.Store.Update(ctx, func(tx store.Tx) error { return tx.SetDue(key, s.Now().Add(deletedPause)) })
 	}
 	return fn(v, ref)
 }
+
+// deletedPause is how long due work of a deleted vault waits before it looks again.
+const deletedPause = 10 * time.Minute
 
 // drop removes a due row that leads to nothing.
 func (s *Service) drop(ctx context.Context, key store.Key) error {

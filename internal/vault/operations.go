@@ -82,6 +82,8 @@ var (
 	certificateRenew  = gate.Operation{Name: "CertificateRenew"}
 	certificateExpire = gate.Operation{Name: "CertificatePurge"}
 	vaultCreate       = gate.Operation{Name: "VaultPut"}
+	groupDelete       = gate.Operation{Name: "ResourceGroupDelete"}
+	vaultPurge        = gate.Operation{Name: "VaultPurge"}
 	vaultPolicies     = gate.Operation{Name: "VaultAccessPolicyChanged"}
 )
 

@@ -11,6 +11,7 @@ import (
 // never opens as another.
 const (
 	kindVault              = "vault"
+	kindGroup              = "group"
 	kindCertificate        = "certificate"
 	kindKey                = "key"
 	kindSecret             = "secret"
@@ -28,7 +29,8 @@ const (
 // Where the records are. Names and versions, which are the 32 hex digits of the wire, are
 // folded to lower case, so that they are compared without regard to case.
 //
-//	vault/{vault}                         a vault
+//	vault/{vault}                         a vault; due row: when it is purged
+//	group/{group}                         a resource group
 //	o/{vault}/certificate/{name}          head of a certificate; likewise key, secret
 //	o/{vault}/certificate-version/{name}/{version}   an older version; likewise …
 //	o/{vault}/operation/{name}            the operation of a certificate
@@ -41,6 +43,7 @@ const (
 //	o/{vault}/release-signer/             what signs keys that are released
 const (
 	vaultPrefix  = "vault/"
+	groupPrefix  = "group/"
 	objectPrefix = "o/"
 	indexDeleted = "deleted"
 
@@ -59,6 +62,7 @@ type Ref struct {
 func fold(name string) string { return strings.ToLower(name) }
 
 func vaultKey(name string) store.Key { return store.Key(vaultPrefix + fold(name)) }
+func groupKey(name string) store.Key { return store.Key(groupPrefix + fold(name)) }
 
 func (r Ref) key(kind string) store.Key {
 	return store.Key(objectPrefix + fold(r.Vault) + "/" + kind + "/" + fold(r.Name))

@@ -195,6 +195,49 @@ type vaultRecord struct {
 	Policies        []policyOfVault `cbor:"6,keyasint"`
 	Created         int64           `cbor:"7,keyasint"`
 	Premium         bool            `cbor:"8,keyasint"` // takes keys of the kinds with the suffix -HSM
+
+	// As a resource of the control plane.
+	Group              string            `cbor:"9,keyasint,omitempty"` // empty: defaultGroup
+	Tags               map[string]string `cbor:"10,keyasint,omitempty"`
+	RBAC               *bool             `cbor:"11,keyasint,omitempty"` // nil: never said
+	Deployment         bool              `cbor:"12,keyasint,omitempty"` // enabledFor…, kept and without effect
+	DiskEncryption     *bool             `cbor:"13,keyasint,omitempty"`
+	TemplateDeployment *bool             `cbor:"14,keyasint,omitempty"`
+	Network            *networkRecord    `cbor:"15,keyasint,omitempty"` // nil: the default, which lets everybody in
+	NoPublicAccess     bool              `cbor:"16,keyasint,omitempty"`
+	CreatedBy          string            `cbor:"17,keyasint,omitempty"` // of the principal: appid or name
+	CreatedByType      string            `cbor:"18,keyasint,omitempty"`
+	ModifiedBy         string            `cbor:"19,keyasint,omitempty"`
+	ModifiedByType     string            `cbor:"20,keyasint,omitempty"`
+	Modified           int64             `cbor:"21,keyasint,omitempty"` // Unix seconds
+	State              string            `cbor:"22,keyasint,omitempty"` // empty: live
+	Deleted            int64             `cbor:"23,keyasint,omitempty"` // Unix seconds
+	PurgeAt            int64             `cbor:"24,keyasint,omitempty"`
+	FirstTouch         bool              `cbor:"25,keyasint,omitempty"` // came into being by being used
+}
+
+// networkRecord are the network rules of a vault, in the words of the control plane.
+type networkRecord struct {
+	Bypass        string   `cbor:"1,keyasint"`
+	DefaultAction string   `cbor:"2,keyasint"`
+	IPRules       []string `cbor:"3,keyasint"`
+	Subnets       []string `cbor:"4,keyasint"` // ids of virtual network rules; without effect
+}
+
+// groupRecord is a resource group.
+type groupRecord struct {
+	Name     string            `cbor:"1,keyasint"` // as it was created
+	Location string            `cbor:"2,keyasint"`
+	Tags     map[string]string `cbor:"3,keyasint"`
+	State    string            `cbor:"4,keyasint"` // empty: live; else stateDeleted while its vaults are being deleted
+}
+
+// operationToken is what the address of a long operation holds.
+type operationToken struct {
+	Kind     string `cbor:"1,keyasint"` // kindGroup or kindVault
+	Name     string `cbor:"2,keyasint"`
+	Instance string `cbor:"3,keyasint"`
+	Began    int64  `cbor:"4,keyasint"` // Unix seconds
 }
 
 // contactsRecord is who is to be told of a vault's certificates.
@@ -258,6 +301,7 @@ type policyOfVault struct {
 	Certificates  []string `cbor:"4,keyasint"`
 	Keys          []string `cbor:"5,keyasint"`
 	Secrets       []string `cbor:"6,keyasint"`
+	Storage       []string `cbor:"7,keyasint,omitempty"`
 }
 
 func (r vaultRecord) policies() (out []access.Policy) {

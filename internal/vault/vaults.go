@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -24,7 +25,33 @@ type Vault struct {
 	PurgeProtection bool
 	Premium         bool // takes keys of the kinds with the suffix -HSM
 	Policies        []access.Policy
+	FirstTouch      bool   // it came into being by being used, and can be adopted while it is empty
+	Group           string // resource group; empty: "coffer"
+	RBAC            *bool  // role assignments decide, not policies; nil: it was never said, which means no
+
+	// What only the control plane shows.
+	Tags                               map[string]string
+	Deployment                         bool
+	DiskEncryption, TemplateDeployment *bool
+	Network                            *NetworkRules // nil: the default
+	NoPublicAccess                     bool
+	CreatedBy, ModifiedBy              string // appid, or the name of a user
+	CreatedByType, ModifiedByType      string // "Application" or "User"
+	Created, Modified                  time.Time
+	Deleted, PurgeAt                   time.Time // zero while live
 }
+
+// NetworkRules say from where the data plane of a vault is reached. Rules for virtual
+// networks are kept, and let nobody in.
+type NetworkRules struct {
+	Bypass        string   // "AzureServices" or "None"; without effect
+	DefaultAction string   // "Allow" or "Deny"
+	IPRules       []string // prefixes, such as 10.1.0.0/24
+	Subnets       []string // ids
+}
+
+// defaultGroup is the resource group of vaults that the control plane did not make.
+const defaultGroup = "coffer"
 
 // vaultState is a vault's record, parsed. It is shared between requests and never
 // changed.
@@ -49,15 +76,9 @@ func (s *Service) CreateVault(ctx context.Context, v Vault) error {
 	if err := checkVault(&v, s.Location); err != nil {
 		return err
 	}
-	record := vaultRecord{
-		Name: v.Name, Location: v.Location, TenantID: v.TenantID, RetentionDays: v.RetentionDays,
-		PurgeProtection: v.PurgeProtection, Premium: v.Premium, Created: unix(s.Now()),
-	}
-	for _, p := range v.Policies {
-		record.Policies = append(record.Policies, policyOfVault(p))
-	}
+	record := v.record(s.Now())
 	instance := uuid.NewString()
-	err := s.Gate.System(ctx, "provision", vaultCreate, s.vaultSubject(v.Name, v.Location, instance), func(g seal.Grant) error {
+	err := s.Gate.System(ctx, "provision", vaultCreate, s.vaultSubject(record, instance), func(g seal.Grant) error {
 		return s.putVault(ctx, g, instance, record, 0)
 	})
 	if errors.Is(err, store.ErrChanged) {
@@ -93,11 +114,7 @@ func CheckName(name string) error {
 }
 
 func (s *Service) putVault(ctx context.Context, g seal.Grant, instance string, record vaultRecord, was store.Revision) error {
-	body, err := encode(record)
-	if err != nil {
-		return err
-	}
-	box, err := s.Keyring.Seal(g, vaultPlace(record.Name, instance), body)
+	box, err := s.sealVault(g, instance, record)
 	if err != nil {
 		return err
 	}
@@ -109,6 +126,14 @@ func (s *Service) putVault(ctx context.Context, g seal.Grant, instance string, r
 		}
 		return tx.Put(vaultKey(record.Name), was, box)
 	})
+}
+
+func (s *Service) sealVault(g seal.Grant, instance string, record vaultRecord) ([]byte, error) {
+	body, err := encode(record)
+	if err != nil {
+		return nil, err
+	}
+	return s.Keyring.Seal(g, vaultPlace(record.Name, instance), body)
 }
 
 func vaultPlace(name, instance string) seal.Place {
@@ -126,10 +151,8 @@ func (s *Service) openVault(name string) func(store.Record) (*vaultState, error)
 		if err := decode(plain, at.Format, &v.vaultRecord); err != nil {
 			return nil, err
 		}
-		v.rules = access.NewRules(v.policies()...)
-		v.rules.Scope = "/subscriptions/" + s.TenantID + "/resourceGroups/coffer/providers/Microsoft.KeyVault/vaults/" + v.Name
-		v.subject = s.vaultSubject(v.Name, v.Location, v.Instance)
-		v.subject.Rules = v.rules
+		v.subject = s.vaultSubject(v.vaultRecord, v.Instance)
+		v.rules = v.subject.Rules
 		return v, nil
 	}
 }
@@ -149,10 +172,7 @@ func (s *Service) GetVault(ctx context.Context, name string) (Vault, error) {
 	if !ok {
 		return Vault{}, vaultNotFound(name)
 	}
-	return Vault{
-		Name: v.Name, Location: v.Location, TenantID: v.TenantID, RetentionDays: v.RetentionDays,
-		PurgeProtection: v.PurgeProtection, Premium: v.Premium, Policies: v.policies(),
-	}, nil
+	return v.vault(), nil
 }
 
 // SetPolicy replaces what the vault grants to the policy's principal; a policy without
@@ -177,7 +197,7 @@ func (s *Service) SetPolicy(ctx context.Context, name string, policy access.Poli
 	if len(policy.Certificates)+len(policy.Keys)+len(policy.Secrets) > 0 {
 		record.Policies = append(record.Policies, policyOfVault(policy))
 	}
-	return explain(s.Gate.System(ctx, "provision", vaultPolicies, s.vaultSubject(v.Name, v.Location, v.Instance), func(g seal.Grant) error {
+	return explain(s.Gate.System(ctx, "provision", vaultPolicies, v.subject, func(g seal.Grant) error {
 		return s.putVault(ctx, g, v.Instance, record, v.revision)
 	}))
 }
@@ -187,11 +207,12 @@ func vaultNotFound(name string) *Error {
 }
 
 // vaultSubject describes a vault to the gate.
-func (s *Service) vaultSubject(name, location, instance string) gate.Subject {
+func (s *Service) vaultSubject(r vaultRecord, instance string) gate.Subject {
+	id := s.VaultID(r.group(), r.Name)
+	rules := access.NewRules(r.policies()...)
+	rules.Scope, rules.RBAC, rules.Network = id, r.RBAC != nil && *r.RBAC, r.network()
 	return gate.Subject{
-		Vault: name, VaultInstance: instance, Location: location,
-		ResourceID: "/SUBSCRIPTIONS/" + strings.ToUpper(s.TenantID) + "/RESOURCEGROUPS/COFFER/PROVIDERS/MICROSOFT.KEYVAULT/VAULTS/" + strings.ToUpper(name),
-		Object:     "https://" + fold(name) + "." + s.Suffix,
+		Vault: r.Name, VaultInstance: instance, Location: r.Location, ResourceID: strings.ToUpper(id), Object: "https://" + fold(r.Name) + "." + s.Suffix, Rules: rules,
 	}
 }
 
@@ -204,7 +225,7 @@ func (s *Service) touch(ctx context.Context, caller access.Caller, name string) 
 	if owner.ObjectID == "" || caller.ObjectID != owner.ObjectID || caller.TenantID != owner.TenantID {
 		return false, nil
 	}
-	err := s.CreateVault(ctx, Vault{Name: name, TenantID: owner.TenantID, Premium: true, Policies: []access.Policy{AllPermissions(owner.TenantID, owner.ObjectID)}})
+	err := s.CreateVault(ctx, Vault{Name: name, TenantID: owner.TenantID, Premium: true, FirstTouch: true, Policies: []access.Policy{AllPermissions(owner.TenantID, owner.ObjectID)}})
 	var taken *Error
 	if errors.As(err, &taken) && taken.Code == CodeConflict { // another request was first
 		err = nil

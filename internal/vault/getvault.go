@@ -1,0 +1,287 @@
+package vault
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"coffer/internal/access"
+	"coffer/internal/gate"
+	"coffer/internal/seal"
+	"coffer/internal/store"
+)
+
+func asError(err error, target **Error) bool { return errors.As(err, target) }
+
+// live reports whether the vault is there, in the group.
+func (v *vaultState) live(group string) bool {
+	return v != nil && v.State == "" && (group == "" || fold(v.group()) == fold(group))
+}
+
+// FindVault returns a vault of a group to a caller.
+func (s *Service) FindVault(ctx context.Context, caller access.Caller, group, name string) (out Vault, err error) {
+	err = s.viewControl(ctx, caller, VaultGet, s.VaultID(group, name), func(tx store.Tx, g seal.Grant) error {
+		if _, _, ok, err := s.group(tx, g, group); err != nil || !ok {
+			return firstError(err, groupNotFound(group))
+		}
+		v, err := s.vaultIn(tx, name)
+		if err != nil {
+			return err
+		}
+		if !v.live(group) {
+			return resourceNotFound(name, group)
+		}
+		out = v.vault()
+		return nil
+	})
+	return out, err
+}
+
+// vaultIn reads a vault in a transaction; nil: there is none.
+func (s *Service) vaultIn(tx store.Tx, name string) (*vaultState, error) {
+	if !validVaultName(name) {
+		return nil, nil
+	}
+	rec, err := tx.Get(vaultKey(name))
+	if err != nil || !rec.Exists() {
+		return nil, err
+	}
+	return s.openVault(name)(rec)
+}
+
+// ListVaults returns the vaults that the caller may read, of a group or of all.
+func (s *Service) ListVaults(ctx context.Context, caller access.Caller, group string) (out []Vault, err error) {
+	scope := "/subscriptions/" + s.SubscriptionID()
+	if group != "" {
+		scope = s.GroupID(group)
+	}
+	err = s.visible(ctx, caller, VaultGet, scope, func(g seal.Grant, may func(string) bool) error {
+		return s.Store.View(ctx, func(tx store.Tx) error {
+			out = nil
+			if group != "" {
+				if _, _, ok, err := s.group(tx, g, group); err != nil || !ok {
+					return firstError(err, groupNotFound(group))
+				}
+			}
+			return s.eachVault(tx, func(v *vaultState) error {
+				if v.live(group) && may(s.VaultID(v.group(), v.Name)) {
+					out = append(out, v.vault())
+				}
+				return nil
+			})
+		})
+	})
+	return out, err
+}
+
+// DeleteVault moves a vault with everything in it into the deleted state, in which it can
+// be recovered for the days of its retention; found is false when there is none.
+func (s *Service) DeleteVault(ctx context.Context, caller access.Caller, group, name string) (found bool, err error) {
+	now := s.Now()
+	err = s.changeControl(ctx, caller, VaultDelete, s.VaultID(group, name), func(tx store.Tx, g seal.Grant, known access.Caller) error {
+		if _, _, ok, err := s.group(tx, g, group); err != nil || !ok {
+			return firstError(err, groupNotFound(group))
+		}
+		found, err = s.softDelete(tx, g, known, group, name, now)
+		return err
+	})
+	var coded *Error
+	if asError(err, &coded) && coded.Code == CodeResourceNotFound {
+		return false, nil
+	}
+	return found, err
+}
+
+func (s *Service) softDelete(tx store.Tx, g seal.Grant, caller access.Caller, group, name string, now time.Time) (bool, error) {
+	v, err := s.vaultIn(tx, name)
+	if err != nil {
+		return false, err
+	}
+	if !v.live(group) {
+		return false, resourceNotFound(name, group)
+	}
+	r := v.vaultRecord
+	r.State, r.Deleted, r.PurgeAt = stateDeleted, unix(now), unix(now.Add(time.Duration(r.RetentionDays)*24*time.Hour))
+	r.ModifiedBy, r.ModifiedByType = actor(caller)
+	r.Modified, r.FirstTouch = unix(now), false
+	box, err := s.sealVault(g, v.Instance, r)
+	if err != nil {
+		return false, err
+	}
+	if err := tx.Put(vaultKey(name), v.revision, box); err != nil {
+		return false, err
+	}
+	return true, tx.SetDue(vaultKey(name), moment(r.PurgeAt))
+}
+
+func deletedVaultNotFound(name string) *Error {
+	return &Error{Code: CodeDeletedVaultNotFound, Message: fmt.Sprintf("The specified deleted vault '%s' does not exist.", clip(name))}
+}
+
+// deletedScope is the scope of a deleted vault.
+func (s *Service) deletedScope(location, name string) string {
+	return "/subscriptions/" + s.SubscriptionID() + "/providers/Microsoft.KeyVault/locations/" + location + "/deletedVaults/" + name
+}
+
+// ListDeletedVaults returns the deleted vaults.
+func (s *Service) ListDeletedVaults(ctx context.Context, caller access.Caller) (out []Vault, err error) {
+	err = s.viewControl(ctx, caller, VaultListDeleted, "/subscriptions/"+s.SubscriptionID(), func(tx store.Tx, _ seal.Grant) error {
+		out = nil
+		return s.eachVault(tx, func(v *vaultState) error {
+			if v.State == stateDeleted {
+				out = append(out, v.vault())
+			}
+			return nil
+		})
+	})
+	return out, err
+}
+
+// GetDeletedVault returns a deleted vault.
+func (s *Service) GetDeletedVault(ctx context.Context, caller access.Caller, location, name string) (out Vault, err error) {
+	err = s.viewControl(ctx, caller, VaultGetDeleted, s.deletedScope(location, name), func(tx store.Tx, _ seal.Grant) error {
+		v, err := s.vaultIn(tx, name)
+		if err != nil {
+			return err
+		}
+		if v == nil || v.State != stateDeleted || v.Location != location {
+			return deletedVaultNotFound(name)
+		}
+		out = v.vault()
+		return nil
+	})
+	return out, err
+}
+
+// PurgeVault removes a deleted vault with everything in it for good. It is done in the
+// background; the token leads to what OperationDone says about it. Until it is done, the
+// name stays taken.
+func (s *Service) PurgeVault(ctx context.Context, caller access.Caller, location, name string) (token string, err error) {
+	c, err := s.findControl(ctx, caller)
+	if err != nil {
+		return "", err
+	}
+	err = s.Gate.Write(ctx, controlRequest(c.caller, VaultPurge, s.deletedScope(location, name)), func(g seal.Grant) error {
+		v, err := s.vaultNamed(ctx, fold(name))
+		switch {
+		case err != nil:
+			return err
+		case v == nil || v.State != stateDeleted || v.Location != location:
+			return deletedVaultNotFound(name)
+		case v.PurgeProtection:
+			return &Error{Code: CodeMethodNotAllowed, Message: "Operation 'DeletedVaultPurge' is not allowed. The vault is protected against purge until " + moment(v.PurgeAt).UTC().Format(time.RFC3339) + "."}
+		}
+		if err := s.putVaultState(ctx, g, v, func(r *vaultRecord) { r.State = statePurging }, s.Now()); err != nil {
+			return err
+		}
+		token, err = s.sealOperation(g, operationToken{Kind: kindVault, Name: fold(name), Instance: v.Instance, Began: unix(s.Now())})
+		return err
+	})
+	s.runner.Kick()
+	return token, explain(err)
+}
+
+// CheckVaultName reports why a vault cannot be made with the name; empty: it can.
+func (s *Service) CheckVaultName(ctx context.Context, caller access.Caller, name string) (reason *Error, err error) {
+	err = s.viewControl(ctx, caller, VaultCheckName, "/subscriptions/"+s.SubscriptionID(), func(tx store.Tx, _ seal.Grant) error {
+		if !validVaultName(name) {
+			reason = &Error{Code: CodeVaultName, Message: "The vault name is invalid: use 3 to 24 letters, digits and hyphens, beginning with a letter, with no two hyphens in a row and none at the end."}
+			return nil
+		}
+		v, err := s.vaultIn(tx, name)
+		if err == nil && v != nil {
+			reason = &Error{Code: CodeVaultExists, Message: "The name '" + name + "' is already in use."}
+		}
+		return err
+	})
+	return reason, err
+}
+
+func operationPlace() seal.Place {
+	return seal.Place{Purpose: seal.PurposeOperation, Kind: "operation", Format: recordFormat}
+}
+
+func (s *Service) sealOperation(g seal.Grant, t operationToken) (string, error) {
+	body, err := encode(t)
+	if err != nil {
+		return "", err
+	}
+	box, err := s.Keyring.Seal(g, operationPlace(), body)
+	return base64.RawURLEncoding.EncodeToString(box), err
+}
+
+// A LongOperation is a deletion of a group or a purge of a vault, as far as it has come.
+type LongOperation struct {
+	Done         bool
+	Began, Ended time.Time
+}
+
+var errOperation = &Error{Code: CodeResourceNotFound, Message: "There is no operation at this address."}
+
+// OperationDone reports how far an operation is that DeleteGroup or PurgeVault began.
+func (s *Service) OperationDone(ctx context.Context, caller access.Caller, op gate.Operation, token string) (out LongOperation, err error) {
+	scope := "/subscriptions/" + s.SubscriptionID()
+	err = s.visible(ctx, caller, op, scope, func(g seal.Grant, _ func(string) bool) error {
+		box, err := decodeURL(token)
+		if err != nil {
+			return errOperation
+		}
+		plain, at, err := s.Keyring.Open(g, operationPlace(), box)
+		if err != nil {
+			return errOperation
+		}
+		var t operationToken
+		if err := decode(plain, at.Format, &t); err != nil {
+			return err
+		}
+		out = LongOperation{Began: moment(t.Began), Ended: s.Now()}
+		if t.Kind == kindVault {
+			v, err := s.vaultNamed(ctx, t.Name)
+			out.Done = v == nil || v.Instance != t.Instance
+			return err
+		}
+		recs, err := s.Store.Get(ctx, store.Ask{Key: groupKey(t.Name)})
+		if err != nil || !recs[0].Exists() {
+			out.Done = err == nil
+			return err
+		}
+		r, err := s.openGroup(g, recs[0], t.Name)
+		out.Done = r.State == ""
+		return err
+	})
+	return out, err
+}
+
+// CheckScope reports whether there is a resource at a scope: the root, the subscription, a
+// group, a vault, or an object, of which only the vault has to exist.
+func (s *Service) CheckScope(ctx context.Context, scope string) error {
+	parts := strings.Split(strings.Trim(scope, "/"), "/")
+	group, name := "", ""
+	for i := 0; i+1 < len(parts); i += 2 {
+		switch {
+		case strings.EqualFold(parts[i], "resourceGroups"):
+			group = parts[i+1]
+		case strings.EqualFold(parts[i], "vaults"):
+			name = parts[i+1]
+		}
+	}
+	if group == "" {
+		return nil
+	}
+	return explain(s.Store.View(ctx, func(tx store.Tx) error {
+		if _, _, ok, err := s.group(tx, s.Gate.Inputs(), group); err != nil || !ok {
+			return firstError(err, groupNotFound(group))
+		}
+		if name == "" {
+			return nil
+		}
+		v, err := s.vaultIn(tx, name)
+		if err == nil && !v.live(group) {
+			return resourceNotFound(name, group)
+		}
+		return err
+	}))
+}
