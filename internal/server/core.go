@@ -24,6 +24,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffer/internal/access"
+	"coffer/internal/arm"
 	"coffer/internal/audit"
 	"coffer/internal/dataplane"
 	"coffer/internal/entra"
@@ -250,6 +251,10 @@ func (c *Core) doors() http.Handler {
 		Authority: o.Names.Authority(c.Tenant.TenantID()), Issuer: c.Tenant.Issuer(), Resource: o.Names.VaultResource, Region: o.Names.Location, Log: o.Log,
 	})
 	login := entra.New(entra.Config{Tenant: c.Tenant, Hosts: o.Names.LoginHosts, Log: o.Log, Now: time.Now})
+	control := arm.New(arm.Config{
+		Vaults: c.Vaults, Tenant: c.Tenant, Auth: c.Tenant, Rejected: c.Gate.Rejected, Audiences: o.Names.ControlAudiences, Authority: o.Names.Authority(c.Tenant.TenantID()),
+		VaultURI: o.Names.VaultURI, Region: o.Names.Location, Cloud: o.Names.Cloud, Log: o.Log,
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := httpd.Host(r)
 		switch {
@@ -257,6 +262,8 @@ func (c *Core) doors() http.Handler {
 			misdirected(w, host)
 		case o.Names.IsVault(host):
 			data.ServeHTTP(w, r)
+		case slices.Contains(o.Names.ControlHosts, host):
+			control.ServeHTTP(w, r)
 		case slices.Contains(o.Names.LoginHosts, host):
 			login.ServeHTTP(w, r)
 		case r.URL.Path == "/healthz" && o.Names.Health:

@@ -95,6 +95,9 @@ func (r *Run) start(ctx context.Context, d Development, authority *pki.Authority
 	if err := r.core.Tenant.EnsureApplication(ctx, app, secret); err != nil {
 		return err
 	}
+	if err := r.core.Tenant.EnsureAssignment(ctx, app.ObjectID, tenant.RoleOwner, "/"); err != nil {
+		return err
+	}
 	r.core.Own(app)
 	r.core.Start()
 	credential, err := randomText()

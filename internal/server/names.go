@@ -2,7 +2,10 @@ package server
 
 import (
 	"net"
+	"slices"
 	"strings"
+
+	"coffer/internal/arm"
 )
 
 // Names are the hosts, audiences and issuers of an installation.
@@ -12,10 +15,15 @@ type Names struct {
 	VaultAudiences []string // what tokens for a vault may have
 	Resources      []string // what tokens are issued for
 	LoginHosts     []string // the first is the one that documents name
-	Location       string   // region that vaults report
-	Health         bool     // /healthz is served on other hosts
-	Issuer         func(tenantID string) string
-	Authority      func(tenantID string) string // what the challenge names
+	// ControlHosts are those of the control plane, ControlAudiences what tokens for it may
+	// have, and Cloud what its metadata document says.
+	ControlHosts     []string
+	ControlAudiences []string
+	Cloud            arm.Cloud
+	Location         string // region that vaults report
+	Health           bool   // /healthz is served on other hosts
+	Issuer           func(tenantID string) string
+	Authority        func(tenantID string) string // what the challenge names
 }
 
 // PublicNames are those of the public cloud, for `coffer run`: programs use them
@@ -27,10 +35,16 @@ func PublicNames() Names {
 		Resources: []string{
 			resource, "https://management.azure.com", "https://management.core.windows.net", "https://graph.microsoft.com", "https://graph.windows.net",
 		},
-		LoginHosts: []string{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"},
-		Location:   "local",
-		Issuer:     func(tenantID string) string { return "https://sts.windows.net/" + tenantID + "/" },
-		Authority:  func(tenantID string) string { return "https://login.microsoftonline.com/" + tenantID },
+		LoginHosts:       []string{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"},
+		ControlHosts:     []string{"management.azure.com", "management.core.windows.net"},
+		ControlAudiences: []string{"https://management.azure.com", "https://management.azure.com/", "https://management.core.windows.net", "https://management.core.windows.net/"},
+		Cloud: arm.Cloud{
+			Name: "AzureCloud", ResourceManager: "https://management.azure.com/", Login: "https://login.microsoftonline.com/", Graph: "https://graph.microsoft.com/",
+			Portal: "https://portal.azure.com", Audience: "https://management.core.windows.net/", VaultSuffix: resource[len("https://"):], Tenant: "common", IdentityKind: "AAD",
+		},
+		Location:  "local",
+		Issuer:    func(tenantID string) string { return "https://sts.windows.net/" + tenantID + "/" },
+		Authority: func(tenantID string) string { return "https://login.microsoftonline.com/" + tenantID },
 	}
 }
 
@@ -46,17 +60,22 @@ func DomainNames(domain, port string) Names {
 		}
 		return "https://" + net.JoinHostPort(host, port)
 	}
-	vaults, login := "vault."+domain, "login."+domain
-	resources := []string{at(vaults)}
+	vaults, login, control := "vault."+domain, "login."+domain, "management."+domain
+	resources := []string{at(vaults), at(control)}
 	if at(vaults) != "https://"+vaults {
 		resources = append(resources, "https://"+vaults)
 	}
 	names := Names{
 		VaultSuffix: vaults, VaultResource: at(vaults), Resources: resources, LoginHosts: []string{login}, Location: "local", Health: true,
+		ControlHosts: []string{control}, ControlAudiences: []string{at(control), at(control) + "/"},
+		Cloud: arm.Cloud{
+			Name: "Coffer", ResourceManager: at(control), Login: at(login) + "/adfs", Graph: at("graph."+domain) + "/", Portal: at("portal." + domain), Audience: at(control),
+			VaultSuffix: strings.TrimPrefix(at(vaults), "https://"), Tenant: "adfs", IdentityKind: "ADFS",
+		},
 		Issuer:    func(tenantID string) string { return at(login) + "/" + tenantID + "/" },
 		Authority: func(string) string { return at(login) + "/adfs" },
 	}
-	for _, resource := range resources {
+	for _, resource := range slices.DeleteFunc(slices.Clone(resources), func(r string) bool { return r == at(control) }) {
 		names.VaultAudiences = append(names.VaultAudiences, resource, resource+"/")
 	}
 	return names
@@ -68,12 +87,13 @@ func (n Names) IsVault(host string) bool {
 	return ok && label != "" && !strings.Contains(label, ".")
 }
 
+// VaultURI is the address of a vault, with a slash at the end.
+func (n Names) VaultURI(name string) string {
+	_, port, _ := strings.Cut(strings.TrimPrefix(n.VaultResource, "https://"), ":")
+	return "https://" + name + "." + n.VaultSuffix + portSuffix(port) + "/"
+}
+
 // Serves reports whether a door answers for the host, folded.
 func (n Names) Serves(host string) bool {
-	for _, login := range n.LoginHosts {
-		if host == login {
-			return true
-		}
-	}
-	return n.IsVault(host)
+	return slices.Contains(n.LoginHosts, host) || slices.Contains(n.ControlHosts, host) || n.IsVault(host)
 }

@@ -412,7 +412,11 @@ func (s *Service) PutRoleDefinition(ctx context.Context, caller access.Caller, s
 		return out, false, fmt.Errorf("%w: the name of a role definition is a GUID", ErrRoleNotFound)
 	}
 	now := s.config.Now().UnixMilli()
-	err = s.changeRoles(ctx, caller, roleOperation("RoleDefinitionWrite", "roleDefinitions/write", ""), scope, func(r *rolesRecord) error {
+	op := roleOperation("RoleDefinitionWrite", "roleDefinitions/write", "")
+	if scope, err = s.weakest(ctx, caller, op, scope, id, d.AssignableScopes); err != nil {
+		return out, false, err
+	}
+	err = s.changeRoles(ctx, caller, op, scope, func(r *rolesRecord) error {
 		record := definitionRecord{
 			ID: id, Name: d.Name, Description: d.Description, Actions: d.Actions, NotActions: d.NotActions, DataActions: d.DataActions, NotDataActions: d.NotDataActions,
 			Scopes: d.AssignableScopes, Created: now, Updated: now, CreatedBy: caller.ObjectID, UpdatedBy: caller.ObjectID,
@@ -440,9 +444,32 @@ func (s *Service) PutRoleDefinition(ctx context.Context, caller access.Caller, s
 	return out, made, err
 }
 
+// weakest returns, of the scope and all those where a role can be assigned or shall be, one
+// at which the caller may not do the operation, if there is one: who changes a role changes
+// what it allows everywhere.
+func (s *Service) weakest(ctx context.Context, caller access.Caller, op gate.Operation, scope, id string, scopes []string) (string, error) {
+	known, table, err := s.known(ctx, caller)
+	if err != nil {
+		return scope, err
+	}
+	if d, ok := table.definition(id); ok && !d.BuiltIn {
+		scopes = slices.Concat(scopes, d.AssignableScopes)
+	}
+	for _, at := range scopes {
+		if !(access.Rules{Scope: at}).Allow(known, op.Permission, "").Allowed {
+			return at, nil
+		}
+	}
+	return scope, nil
+}
+
 // DeleteRoleDefinition removes a custom role that is assigned to nobody.
 func (s *Service) DeleteRoleDefinition(ctx context.Context, caller access.Caller, scope, id string) (out RoleDefinition, err error) {
-	err = s.changeRoles(ctx, caller, roleOperation("RoleDefinitionDelete", "roleDefinitions/delete", ""), scope, func(r *rolesRecord) error {
+	op := roleOperation("RoleDefinitionDelete", "roleDefinitions/delete", "")
+	if scope, err = s.weakest(ctx, caller, op, scope, id, nil); err != nil {
+		return out, err
+	}
+	err = s.changeRoles(ctx, caller, op, scope, func(r *rolesRecord) error {
 		found, ok := r.definition(id)
 		switch {
 		case !ok:
@@ -510,4 +537,18 @@ func (s *Service) Forget(ctx context.Context, scope string) error {
 // forget removes the assignments of a principal that was removed.
 func (r *rolesRecord) forget(principal string) {
 	r.Assignments = slices.DeleteFunc(r.Assignments, func(a assignmentRecord) bool { return strings.EqualFold(a.PrincipalID, principal) })
+}
+
+// MayAssign reports whether the caller may assign a role at a scope, before it is looked at
+// whether there is anything at that scope. A refusal is in the audit log.
+func (s *Service) MayAssign(ctx context.Context, caller access.Caller, scope, role string) error {
+	known, _, err := s.known(ctx, caller)
+	if err != nil {
+		return err
+	}
+	op := roleOperation("RoleAssignmentCreate", "roleAssignments/write", role)
+	if (access.Rules{Scope: scope}).Allow(known, op.Permission, "").Allowed {
+		return nil
+	}
+	return s.config.Gate.Read(ctx, roleRequest(known, op, scope), func(seal.Grant) error { return nil })
 }

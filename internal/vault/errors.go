@@ -188,6 +188,9 @@ func forbidden(d *gate.Denied) *Error {
 	return out
 }
 
+// Refusal is the answer to what the gate has denied, for the doors of other rooms.
+func Refusal(d *gate.Denied) *Error { return forbidden(d) }
+
 func forbiddenByPolicy(r gate.Request) string {
 	return fmt.Sprintf("The user, group or application 'appid=%s;oid=%s;numgroups=%d;iss=%s' does not have %s %s permission on key vault '%s;location=%s'. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287",
 		r.Caller.AppID, r.Caller.ObjectID, len(r.Caller.Groups), r.Caller.Issuer,

@@ -1,0 +1,139 @@
+package arm
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+
+	"coffer/internal/httpd"
+	"coffer/internal/vault"
+)
+
+func (d *Door) group(g vault.Group) groupResource {
+	return groupResource{
+		ID: d.Vaults.GroupID(g.Name), Name: g.Name, Type: "Microsoft.Resources/resourceGroups", Location: g.Location, Tags: g.Tags, Properties: provisioningState{"Succeeded"},
+	}
+}
+
+func (d *Door) listGroups(r request) (answer, error) {
+	groups, err := d.Vaults.ListGroups(r.ctx, r.caller)
+	var out []groupResource
+	for _, g := range groups {
+		out = append(out, d.group(g))
+	}
+	return ok(listOf(out)), err
+}
+
+func (d *Door) putGroup(r request) (answer, error) {
+	var body groupInput
+	if err := httpd.DecodeJSON(r.body, &body); err != nil {
+		return answer{}, err
+	}
+	location, err := d.location(body.Location)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := checkTags(body.Tags); err != nil {
+		return answer{}, err
+	}
+	g, made, err := d.Vaults.PutGroup(r.ctx, r.caller, vault.Group{Name: r.params["{group}"], Location: location, Tags: body.Tags})
+	if made {
+		return answer{status: http.StatusCreated, body: d.group(g)}, err
+	}
+	return ok(d.group(g)), err
+}
+
+// patchGroup changes the tags, which is all that can be changed.
+func (d *Door) patchGroup(r request) (answer, error) {
+	var body groupInput
+	if err := httpd.DecodeJSON(r.body, &body); err != nil {
+		return answer{}, err
+	}
+	if err := checkTags(body.Tags); err != nil {
+		return answer{}, err
+	}
+	g, err := d.Vaults.GetGroup(r.ctx, r.caller, r.params["{group}"])
+	if err != nil || body.Tags == nil {
+		return ok(d.group(g)), err
+	}
+	g, _, err = d.Vaults.PutGroup(r.ctx, r.caller, vault.Group{Name: g.Name, Tags: body.Tags})
+	return ok(d.group(g)), err
+}
+
+// checkTags applies the control plane's bounds (documented).
+func checkTags(tags map[string]string) error {
+	if len(tags) > 50 {
+		return fail(http.StatusBadRequest, "InvalidTags", "A resource can have 50 tags.")
+	}
+	for name, value := range tags {
+		if name == "" || len(name) > 512 || len(value) > 256 || strings.ContainsAny(name, `<>%&\?/`) {
+			return fail(http.StatusBadRequest, "InvalidTagNameCharacters", "The name of a tag has 1 to 512 characters without <>%%&\\?/, its value up to 256.")
+		}
+	}
+	return nil
+}
+
+func (d *Door) getGroup(r request) (answer, error) {
+	g, err := d.Vaults.GetGroup(r.ctx, r.caller, r.params["{group}"])
+	return ok(d.group(g)), err
+}
+
+func (d *Door) headGroup(r request) (answer, error) {
+	_, err := d.Vaults.GetGroup(r.ctx, r.caller, r.params["{group}"])
+	return answer{status: http.StatusNoContent}, err
+}
+
+// deleteGroup answers where the client can ask whether it is done, and how soon.
+func (d *Door) deleteGroup(r request) (answer, error) {
+	token, err := d.Vaults.DeleteGroup(r.ctx, r.caller, r.params["{group}"])
+	if err != nil {
+		return answer{}, err
+	}
+	return accepted(r, "/subscriptions/"+d.Vaults.SubscriptionID()+"/operationresults/"+token), nil
+}
+
+// accepted is the answer of a long operation. Clients wait as long as Retry-After says,
+// and half a minute if it says nothing, or 0.
+func accepted(r request, path string) answer {
+	return answer{status: http.StatusAccepted, header: map[string]string{"Location": r.base + path + "?api-version=" + r.version, "Retry-After": "1"}}
+}
+
+func (d *Door) groupResult(r request) (answer, error) {
+	op, err := d.Vaults.OperationDone(r.ctx, r.caller, vault.GroupGet, r.params["{token}"])
+	if err != nil || op.Done {
+		return answer{status: http.StatusOK}, err
+	}
+	return accepted(r, "/subscriptions/"+d.Vaults.SubscriptionID()+"/operationresults/"+r.params["{token}"]), nil
+}
+
+// resourceFilter is the filter by which tools find a vault's group from its name; parts
+// that stand beside it with "and" are a name.
+var resourceFilter = regexp.MustCompile(`(?i)^\s*resourceType\s+eq\s+'([^']*)'(?:\s+and\s+name\s+eq\s+'([^']*)')?\s*$`)
+
+// listResources lists all resources; vaults are the only ones.
+func (d *Door) listResources(r request) (answer, error) {
+	kind, name := "", ""
+	if filter := strings.TrimSpace(r.query.Get("$filter")); filter != "" {
+		found := resourceFilter.FindStringSubmatch(filter)
+		if found == nil {
+			return answer{}, fail(http.StatusBadRequest, "InvalidFilterInQueryString", "The $filter is not supported; use resourceType eq 'Microsoft.KeyVault/vaults', with and name eq 'NAME' if need be.")
+		}
+		kind, name = found[1], found[2]
+	}
+	vaults, err := d.Vaults.ListVaults(r.ctx, r.caller, r.params["{group}"])
+	var out []genericResource
+	for _, v := range vaults {
+		if kind != "" && !strings.EqualFold(kind, vaultType) || name != "" && !strings.EqualFold(name, v.Name) {
+			continue
+		}
+		out = append(out, genericResource{ID: d.Vaults.VaultID(v.Group, v.Name), Name: v.Name, Type: vaultType, Location: v.Location, Tags: tags(v.Tags)})
+	}
+	return ok(listOf(out)), err
+}
+
+func tags(t map[string]string) map[string]string {
+	if t == nil {
+		return map[string]string{}
+	}
+	return t
+}
