@@ -90,7 +90,7 @@ type Rules struct {
 	// RBAC says that role assignments decide, and access policies mean nothing.
 	RBAC bool
 	// Everybody says that whoever is a principal may; for lists that show to each what it
-	// may see.
+	// may see, and for the directory, which decides by ownership.
 	Everybody bool
 	// Network, if not nil, says from where a vault is reached.
 	Network *Network
@@ -134,10 +134,10 @@ const (
 // Allow decides whether caller has permission p under the rules. The object is the rest of
 // the scope below that of the rules, such as /secrets/NAME; empty: the resource itself.
 func (r Rules) Allow(caller Caller, p Permission, object string) Decision {
+	if r.Everybody && caller.ObjectID != "" {
+		return Decision{Allowed: true}
+	}
 	if p.Control != "" {
-		if r.Everybody && caller.ObjectID != "" {
-			return Decision{Allowed: true}
-		}
 		action, target := fold(p.Control), fold(p.Target)
 		id, ok := caller.Roles.find(caller, r.Scope+object, func(role *rolePatterns) bool { return role.allowsAction(action, target) })
 		return decision(id, ok, AuthorizationFailed)

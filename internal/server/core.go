@@ -29,6 +29,7 @@ import (
 	"coffer/internal/dataplane"
 	"coffer/internal/entra"
 	"coffer/internal/gate"
+	"coffer/internal/graph"
 	"coffer/internal/httpd"
 	"coffer/internal/idle"
 	"coffer/internal/issuer"
@@ -255,6 +256,10 @@ func (c *Core) doors() http.Handler {
 		Vaults: c.Vaults, Tenant: c.Tenant, Auth: c.Tenant, Rejected: c.Gate.Rejected, Audiences: o.Names.ControlAudiences, Authority: o.Names.Authority(c.Tenant.TenantID()),
 		VaultURI: o.Names.VaultURI, Region: o.Names.Location, Cloud: o.Names.Cloud, Log: o.Log,
 	})
+	directory := graph.New(graph.Config{
+		Tenant: c.Tenant, Auth: c.Tenant, Rejected: c.Gate.Rejected, Audiences: o.Names.GraphAudiences, Authority: o.Names.Authority(c.Tenant.TenantID()),
+		Legacy: o.Names.LegacyGraph, Now: time.Now, Log: o.Log,
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := httpd.Host(r)
 		switch {
@@ -264,6 +269,8 @@ func (c *Core) doors() http.Handler {
 			data.ServeHTTP(w, r)
 		case slices.Contains(o.Names.ControlHosts, host):
 			control.ServeHTTP(w, r)
+		case slices.Contains(o.Names.GraphHosts, host):
+			directory.ServeHTTP(w, r)
 		case slices.Contains(o.Names.LoginHosts, host):
 			login.ServeHTTP(w, r)
 		case r.URL.Path == "/healthz" && o.Names.Health:

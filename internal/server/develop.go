@@ -216,7 +216,7 @@ func (d Development) configDir() (string, error) {
 // runPrincipal derives the run's principal from the root key, so that it is the same
 // in every run on kept vaults and is stored nowhere.
 func runPrincipal(root seal.RootKey) (tenant.Application, string, error) {
-	app := tenant.Application{DisplayName: "coffer run"}
+	app := tenant.Application{DisplayName: "coffer run", Admin: true}
 	for purpose, id := range map[string]*string{"run application id": &app.AppID, "run object id": &app.ObjectID} {
 		derived, err := root.Derive(purpose, 16)
 		if err != nil {

@@ -18,6 +18,8 @@ type Application struct {
 	AppID       string // GUID, claim appid
 	ObjectID    string // GUID of its service principal, claim oid
 	DisplayName string
+	// Admin lets its principal administer the directory, when it is made.
+	Admin bool
 }
 
 type applicationRecord struct {
@@ -144,14 +146,14 @@ func (s *Service) pair(ctx context.Context, app Application) (pair, error) {
 // stays.
 func (s *Service) putApplication(ctx context.Context, g seal.Grant, was pair, app Application, kept secretRecord) error {
 	was.application.Key, was.principal.Key = applicationKey(app.AppID), principalKey(app.ObjectID)
-	record := applicationRecord{AppID: app.AppID, ObjectID: app.ObjectID, DisplayName: app.DisplayName, Secrets: []secretRecord{kept}}
+	record := applicationRecord{AppID: app.AppID, ObjectID: app.ObjectID, DisplayName: app.DisplayName, Secrets: []secretRecord{kept}, Created: s.config.Now().Unix()}
 	box, err := s.seal(g, place(kindApplication, app.AppID), record)
 	if err != nil {
 		return err
 	}
 	changes := []change{{was.application, box}}
 	if !was.principal.Exists() {
-		box, err := s.seal(g, place(kindPrincipal, app.ObjectID), principalRecord{ObjectID: app.ObjectID, AppID: app.AppID, Enabled: true})
+		box, err := s.seal(g, place(kindPrincipal, app.ObjectID), principalRecord{ObjectID: app.ObjectID, AppID: app.AppID, Enabled: true, Admin: app.Admin})
 		if err != nil {
 			return err
 		}
