@@ -39,7 +39,7 @@ func parseFilter(text string) (f filter, err error) {
 	if rest == "" {
 		return f, nil
 	}
-	folded := strings.ToLower(rest)
+	folded := lowerASCII(rest)
 	switch {
 	case strings.HasPrefix(folded, "startswith("):
 		inner, ok := strings.CutSuffix(rest[len("startswith("):], ")")
@@ -100,6 +100,17 @@ func quoted(text string) (string, bool) {
 		return "", false
 	}
 	return strings.ReplaceAll(inner, "''", "'"), true
+}
+
+// lowerASCII keeps the length, whatever the text holds.
+func lowerASCII(text string) string {
+	out := []byte(text)
+	for i, c := range out {
+		if c >= 'A' && c <= 'Z' {
+			out[i] = c + 'a' - 'A'
+		}
+	}
+	return string(out)
 }
 
 func isWord(text string) bool {
