@@ -229,7 +229,7 @@ func runPrincipal(root seal.RootKey) (tenant.Application, string, error) {
 		*id = made.String()
 	}
 	secret, err := root.Derive("run client secret", 32)
-	return app, base64.RawURLEncoding.EncodeToString(secret), err
+	return app, "r" + base64.RawURLEncoding.EncodeToString(secret), err // tools take what begins with a hyphen for an option
 }
 
 func randomText() (string, error) {
