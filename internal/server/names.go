@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"coffer/internal/arm"
+	"coffer/internal/graph"
 )
 
 // Names are the hosts, audiences and issuers of an installation.
@@ -20,8 +21,12 @@ type Names struct {
 	ControlHosts     []string
 	ControlAudiences []string
 	Cloud            arm.Cloud
-	Location         string // region that vaults report
-	Health           bool   // /healthz is served on other hosts
+	GraphHosts       []string // of the directory
+	GraphAudiences   []string // what tokens for it may have
+	LegacyHosts      []string // of its predecessor, which is not served
+	TenantDomain     string   // what the directory shows as the tenant's domain
+	Location         string   // region that vaults report
+	Health           bool     // /healthz is served on other hosts
 	Issuer           func(tenantID string) string
 	Authority        func(tenantID string) string // what the challenge names
 }
@@ -33,8 +38,10 @@ func PublicNames() Names {
 	return Names{
 		VaultSuffix: "vault.azure.net", VaultResource: resource, VaultAudiences: []string{resource, resource + "/"},
 		Resources: []string{
-			resource, "https://management.azure.com", "https://management.core.windows.net", "https://graph.microsoft.com", "https://graph.windows.net",
+			resource, "https://management.azure.com", "https://management.core.windows.net", "https://graph.microsoft.com", "https://graph.windows.net", graph.AppID,
 		},
+		GraphHosts: []string{"graph.microsoft.com"}, LegacyHosts: []string{"graph.windows.net"},
+		GraphAudiences: []string{"https://graph.microsoft.com", "https://graph.microsoft.com/", graph.AppID}, TenantDomain: "coffer.local",
 		LoginHosts:       []string{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"},
 		ControlHosts:     []string{"management.azure.com", "management.core.windows.net"},
 		ControlAudiences: []string{"https://management.azure.com", "https://management.azure.com/", "https://management.core.windows.net", "https://management.core.windows.net/"},
@@ -78,6 +85,13 @@ func DomainNames(domain, port string) Names {
 	for _, resource := range slices.DeleteFunc(slices.Clone(resources), func(r string) bool { return r == at(control) }) {
 		names.VaultAudiences = append(names.VaultAudiences, resource, resource+"/")
 	}
+	directory := "graph." + domain
+	names.GraphHosts, names.GraphAudiences, names.TenantDomain = []string{directory}, []string{graph.AppID}, domain
+	for _, resource := range slices.Compact([]string{at(directory), "https://" + directory}) {
+		names.Resources = append(names.Resources, resource)
+		names.GraphAudiences = append(names.GraphAudiences, resource, resource+"/")
+	}
+	names.Resources = append(names.Resources, graph.AppID)
 	return names
 }
 
@@ -95,5 +109,5 @@ func (n Names) VaultURI(name string) string {
 
 // Serves reports whether a door answers for the host, folded.
 func (n Names) Serves(host string) bool {
-	return slices.Contains(n.LoginHosts, host) || slices.Contains(n.ControlHosts, host) || n.IsVault(host)
+	return slices.Contains(n.LoginHosts, host) || slices.Contains(n.ControlHosts, host) || slices.Contains(n.GraphHosts, host) || slices.Contains(n.LegacyHosts, host) || n.IsVault(host)
 }
