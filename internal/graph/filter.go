@@ -49,8 +49,8 @@ func parseFilter(text string) ([]term, error) {
 			return nil, unsupportedFilter()
 		}
 		terms = append(terms, t)
-		if p.next(); p.token == "" {
-			return terms, p.end()
+		if p.next(); p.token == "" && !p.failed {
+			return terms, nil
 		}
 		if !p.word("and") {
 			break
@@ -69,13 +69,6 @@ type parser struct {
 	token  string // a name, one of ( ) : , / or a quote, when it is a text
 	text   string // of a quoted text, without its quotes
 	failed bool
-}
-
-func (p *parser) end() error {
-	if p.failed {
-		return unsupportedFilter()
-	}
-	return nil
 }
 
 // next reads a token.
