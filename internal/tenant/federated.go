@@ -87,7 +87,10 @@ func (s *Service) AddFederatedCredential(ctx context.Context, caller access.Call
 		out = record.show()
 		return a.checkFederated(record)
 	}})
-	return out, err
+	if err != nil {
+		return FederatedCredential{}, err
+	}
+	return out, nil
 }
 
 // UpdateFederatedCredential changes one. Errors: ObjectNotFound, BadObject, ObjectConflict.

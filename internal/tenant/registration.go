@@ -158,7 +158,10 @@ func (s *Service) RegisterApplication(ctx context.Context, caller access.Caller,
 			return []change{{store.Record{Key: applicationKey(made.AppID)}, box}}, err
 		},
 	})
-	return out, err
+	if err != nil {
+		return ApplicationObject{}, err
+	}
+	return out, nil
 }
 
 // checkRoom bounds how many applications there are, and how many one principal makes.
@@ -351,9 +354,12 @@ func (s *Service) CreatePrincipal(ctx context.Context, caller access.Caller, app
 	}})
 	if refused := (*DirectoryError)(nil); missing && errors.As(err, &refused) && refused.Code == ObjectNotFound {
 		// The service's text; a client asks again while it says "does not reference".
-		return out, badObject("The appId '%s' of the service principal does not reference a valid application object.", clip(appID))
+		return PrincipalObject{}, badObject("The appId '%s' of the service principal does not reference a valid application object.", clip(appID))
 	}
-	return out, err
+	if err != nil {
+		return PrincipalObject{}, err
+	}
+	return out, nil
 }
 
 // UpdatePrincipal changes a service principal. Errors: ObjectNotFound, BadObject.

@@ -99,7 +99,10 @@ func (s *Service) CreateUser(ctx context.Context, caller access.Caller, e UserEd
 		out = User{ID: made.ObjectID, Name: made.Name, DisplayName: made.DisplayName, Enabled: principal.Enabled, Created: moment(made.Created)}
 		return s.putUser(g, store.Record{Key: userKey(made.Name)}, made, store.Record{Key: principalKey(made.ObjectID)}, principal)
 	})
-	return out, err
+	if err != nil {
+		return User{}, err
+	}
+	return out, nil
 }
 
 // UpdateUser changes a user. Errors: ObjectNotFound, BadObject, ObjectConflict.
