@@ -50,8 +50,8 @@ func (m Made) clientEnvironment() map[string]string {
 const configTemplate = `# The configuration of coffer serve. Paths are relative to this file.
 
 # The domain that this installation has to itself: vaults are at
-# https://NAME.vault.DOMAIN, tokens at https://login.DOMAIN, the directory at
-# https://graph.DOMAIN.
+# https://NAME.vault.DOMAIN, tokens at https://login.DOMAIN, the control plane at
+# https://management.DOMAIN, the directory at https://graph.DOMAIN.
 domain: %s
 
 # Where to listen. Clients have to reach this port under the names above; if they use
@@ -72,7 +72,7 @@ audit_file: audit.log
 # true refuses decryption with RSA1_5 and the CBCPAD algorithms, see docs/security.md.
 refuse_weak_padding: false
 
-# A certificate for *.vault.DOMAIN, login.DOMAIN and graph.DOMAIN:
+# A certificate for *.vault.DOMAIN and login., management. and graph.DOMAIN:
 #   certificate_file: tls.pem
 #   key_file: tls.key
 # or an authority of Coffer's own, which clients have to trust:

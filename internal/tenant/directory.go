@@ -87,12 +87,16 @@ type kept[T any] struct {
 }
 
 // A directory is everything that is in the directory, from one snapshot, in the order of the
-// keys. Directories are small, so the collections have no other index than being read.
+// keys. Directories are small, so the collections have no other index than what is made when
+// they are read.
 type directory struct {
 	applications []kept[applicationRecord]
 	principals   []kept[principalRecord] // users are among them
 	users        []kept[userRecord]
 	roles        store.Record
+
+	byAppID    map[string]int // of applications
+	byObjectID map[string]int // of principals
 }
 
 // The prefixes of the collections.
@@ -127,7 +131,18 @@ func (s *Service) directory(ctx context.Context) (*directory, error) {
 		return nil, err
 	}
 	d.users, err = parse(s, s.users, users, kindUser, userPrefix)
+	d.index()
 	return d, err
+}
+
+func (d *directory) index() {
+	d.byAppID, d.byObjectID = make(map[string]int, len(d.applications)), make(map[string]int, len(d.principals))
+	for i, a := range d.applications {
+		d.byAppID[strings.ToLower(a.value.AppID)] = i
+	}
+	for i, p := range d.principals {
+		d.byObjectID[strings.ToLower(p.value.ObjectID)] = i
+	}
 }
 
 // scan reads all records below a prefix.
@@ -185,12 +200,11 @@ func (r Ref) names(a applicationRecord) bool {
 }
 
 func (d *directory) principal(oid string) (kept[principalRecord], bool) {
-	for _, p := range d.principals {
-		if oid != "" && strings.EqualFold(p.value.ObjectID, oid) {
-			return p, true
-		}
+	at, ok := d.byObjectID[strings.ToLower(oid)]
+	if !ok || oid == "" {
+		return kept[principalRecord]{}, false
 	}
-	return kept[principalRecord]{}, false
+	return d.principals[at], true
 }
 
 // user finds a user by object id or userPrincipalName.

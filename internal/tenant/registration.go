@@ -72,15 +72,18 @@ func (d *directory) showPrincipal(p kept[principalRecord]) (PrincipalObject, boo
 	if p.value.AppID == "" {
 		return PrincipalObject{}, false
 	}
-	for _, a := range d.applications {
-		if r := a.value; strings.EqualFold(r.AppID, p.value.AppID) {
-			return PrincipalObject{
-				ID: p.value.ObjectID, AppID: r.AppID, DisplayName: r.DisplayName, Enabled: p.value.Enabled, Names: append([]string{r.AppID}, r.IdentifierURIs...),
-				Passwords: showPasswords(r.Secrets, true), Keys: showKeys(r.Keys, true),
-			}, true
-		}
+	at, ok := d.byAppID[strings.ToLower(p.value.AppID)]
+	if !ok {
+		return PrincipalObject{}, false
 	}
-	return PrincipalObject{}, false
+	return showPrincipal(d.applications[at].value, p.value), true
+}
+
+func showPrincipal(a applicationRecord, p principalRecord) PrincipalObject {
+	return PrincipalObject{
+		ID: p.ObjectID, AppID: a.AppID, DisplayName: a.DisplayName, Enabled: p.Enabled, Names: append([]string{a.AppID}, a.IdentifierURIs...),
+		Passwords: showPasswords(a.Secrets, true), Keys: showKeys(a.Keys, true),
+	}
 }
 
 // moment is a time that is kept as Unix seconds; zero stays zero.
@@ -348,8 +351,7 @@ func (s *Service) CreatePrincipal(ctx context.Context, caller access.Caller, app
 		}
 		d.application.ObjectID = id
 		d.principal = &principalRecord{ObjectID: id, AppID: d.application.AppID, Enabled: enabled}
-		made := directory{applications: []kept[applicationRecord]{{value: *d.application}}}
-		out, _ = made.showPrincipal(kept[principalRecord]{value: *d.principal})
+		out = showPrincipal(*d.application, *d.principal)
 		return nil
 	}})
 	if refused := (*DirectoryError)(nil); missing && errors.As(err, &refused) && refused.Code == ObjectNotFound {
