@@ -53,8 +53,11 @@ func (d *Door) patchGroup(r request) (answer, error) {
 		return answer{}, err
 	}
 	g, err := d.Vaults.GetGroup(r.ctx, r.caller, r.params["{group}"])
-	if err != nil || body.Tags == nil {
-		return ok(d.group(g)), err
+	if err != nil {
+		return answer{}, err
+	}
+	if body.Tags == nil {
+		body.Tags = g.Tags
 	}
 	g, _, err = d.Vaults.PutGroup(r.ctx, r.caller, vault.Group{Name: g.Name, Tags: body.Tags})
 	return ok(d.group(g)), err
