@@ -391,6 +391,23 @@ func TestBadRequests(t *testing.T) {
 	} {
 		c.refused(test.status, test.code, test.method, test.path, test.body)
 	}
+	for kind, status := range map[string]int{"": 201, "application/json;odata.metadata=minimal": 201, "text/plain": 415} {
+		r, err := http.NewRequest("POST", base+"/applications", strings.NewReader(`{"displayName":"kind"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Authorization": {"Bearer " + c.token}}
+		if kind != "" {
+			r.Header.Set("Content-Type", kind)
+		}
+		got, err := c.server.HTTPClient().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Body.Close(); got.StatusCode != status {
+			t.Errorf("%q: %d", kind, got.StatusCode)
+		}
+	}
 	// A secret that begins later is none yet.
 	later := c.want(200, "POST", path+"/addPassword", object{"passwordCredential": object{"startDateTime": "2098-01-01T00:00:00Z"}}).body
 	if later["endDateTime"] != "2100-01-01T00:00:00Z" {
