@@ -95,7 +95,7 @@ func (r *Run) start(ctx context.Context, d Development, authority *pki.Authority
 	if err := r.core.Tenant.EnsureApplication(ctx, app, secret); err != nil {
 		return err
 	}
-	if err := r.core.Tenant.EnsureAssignment(ctx, app.ObjectID, tenant.RoleOwner, "/"); err != nil {
+	if err := administer(ctx, r.core.Tenant, app); err != nil {
 		return err
 	}
 	r.core.Own(app)
@@ -117,6 +117,14 @@ func (r *Run) start(ctx context.Context, d Development, authority *pki.Authority
 	env.TenantID, env.ClientID, env.Secret = r.core.Tenant.TenantID(), app.AppID, secret
 	env.ConfigDir, err = d.configDir()
 	return err
+}
+
+// administer lets an application administer the directory and all resources.
+func administer(ctx context.Context, t *tenant.Service, app tenant.Application) error {
+	if err := t.EnsureAdministrator(ctx, app.ObjectID); err != nil {
+		return err
+	}
+	return t.EnsureAssignment(ctx, app.ObjectID, tenant.RoleOwner, "/")
 }
 
 func (r *Run) newProxy(d Development, authority *pki.Authority, credential string, app tenant.Application) *proxy.Proxy {
@@ -216,7 +224,7 @@ func (d Development) configDir() (string, error) {
 // runPrincipal derives the run's principal from the root key, so that it is the same
 // in every run on kept vaults and is stored nowhere.
 func runPrincipal(root seal.RootKey) (tenant.Application, string, error) {
-	app := tenant.Application{DisplayName: "coffer run", Admin: true}
+	app := tenant.Application{DisplayName: "coffer run"}
 	for purpose, id := range map[string]*string{"run application id": &app.AppID, "run object id": &app.ObjectID} {
 		derived, err := root.Derive(purpose, 16)
 		if err != nil {

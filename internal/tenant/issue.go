@@ -115,7 +115,7 @@ func (s *Service) checkClient(ctx context.Context, id, secret string) (Applicati
 	}
 	expired := false
 	for _, kept := range record.Secrets {
-		if !kept.is(secret) {
+		if !kept.is(secret) || !kept.begun(s.config.Now()) {
 			continue
 		}
 		if kept.live(s.config.Now()) {
