@@ -195,6 +195,7 @@ func TestGroups(t *testing.T) {
 }
 
 func TestVaultLife(t *testing.T) {
+	t.Attr("conformance", "cert-2.3-8")
 	c := newControl(t)
 	c.do("PUT", c.group("rg"), `{"location":"eastus"}`)
 	c.want(c.do("PUT", c.id("nowhere", "demo"), c.properties(none)), 404, "ResourceGroupNotFound")
@@ -339,6 +340,7 @@ func TestAccessPolicies(t *testing.T) {
 
 // A vault with role assignments, from its creation to the next request after a change.
 func TestRoleAssignments(t *testing.T) {
+	t.Attr("conformance", "cert-2.3-7")
 	c := newControl(t)
 	p := c.server.NewPrincipal("p")
 	as := c.as(p)
