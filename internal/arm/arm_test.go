@@ -293,6 +293,8 @@ func TestBadVaults(t *testing.T) {
 		{"PATCH", c.id("rg", "new"), `{}`, "ResourceNotFound", 404}, {"PATCH", c.id("rg", "taken"), `{"properties":{"softDeleteRetentionInDays":8}}`, "BadRequest", 400},
 		{"PUT", c.id("rg", "new") + "/accessPolicies/add", `{}`, "ParentResourceNotFound", 404}, {"PUT", c.id("rg", "taken") + "/accessPolicies/dance", `{}`, "BadRequest", 400},
 		{"GET", "/subscriptions/33333333-3333-4333-8333-333333333333/resourcegroups", "", "SubscriptionNotFound", 404},
+		{"GET", c.group(strings.Repeat("x", 2000)), "", "ResourceGroupNotFound", 404}, {"DELETE", c.group("rg%00"), "", "InvalidRequestUri", 400},
+		{"GET", c.id("rg", strings.Repeat("x", 2000)), "", "ResourceNotFound", 404}, {"POST", c.sub + "/providers/Microsoft.KeyVault/locations/eastus/deletedVaults/" + strings.Repeat("x", 2000) + "/purge", "", "DeletedVaultNotFound", 404},
 		{"GET", c.sub + "/nonsense", "", "InvalidResourceType", 404}, {"POST", c.id("rg", "taken"), "", "MethodNotAllowed", 405},
 		{"GET", c.group("rg") + "/providers/Microsoft.KeyVault/vaults/%2e%2e", "", "InvalidRequestUri", 400}, {"GET", c.group("rg") + "//providers/Microsoft.KeyVault/vaults/taken", "", "InvalidRequestUri", 400},
 		{"GET", c.group("rg") + "/providers/Microsoft.KeyVault/vaults/x%2ftaken", "", "InvalidRequestUri", 400}, {"GET", c.sub + "?api-version=latest", "", "InvalidApiVersionParameter", 400},
@@ -380,8 +382,16 @@ func TestRoleAssignments(t *testing.T) {
 		t.Error(a.text)
 	}
 
-	// A purged vault's assignments do not count for a namesake.
+	// Those of a group end with it; those of its vaults when they are purged.
 	c.want(c.assign(certificatesOfficer, c.id("rg", "demo"), p), 201, "")
+	c.want(c.assign(secretsUser, c.group("rg"), p), 201, "")
+	c.want(c.do("DELETE", c.group("rg"), ""), 202, "")
+	c.want(c.do("PUT", c.group("rg"), `{"location":"eastus"}`), 201, "")
+	c.want(c.do("PUT", c.id("rg", "demo"), c.properties(`"createMode":"recover"`)), 200, "")
+	as.want(as.vault("demo", "GET", "/certificates", ""), 200, "")
+	as.want(as.vault("demo", "GET", "/secrets", ""), 403, "Forbidden/ForbiddenByRbac")
+
+	// A purged vault's assignments do not count for a namesake.
 	c.do("DELETE", c.id("rg", "demo"), "")
 	c.do("POST", c.sub+"/providers/Microsoft.KeyVault/locations/eastus/deletedVaults/demo/purge", "")
 	c.server.Settle()

@@ -33,7 +33,7 @@ func fail(status int, code, format string, args ...any) *failure {
 var statuses = map[vault.Code]int{
 	vault.CodeBadRequest: 400, vault.CodeVaultName: 400, vault.CodeVaultExists: 409, vault.CodeVaultConflict: 409, vault.CodeDeletedVaultNotFound: 404,
 	vault.CodeSKU: 400, vault.CodeNetworkAcls: 400, vault.CodeInsufficientPermissions: 400, vault.CodeMethodNotAllowed: 405, vault.CodeResourceNotFound: 404,
-	vault.CodeParentNotFound: 404, vault.CodeGroupNotFound: 404, vault.CodeGroupBeingDeleted: 409, vault.CodeInvalidGroupName: 400, vault.CodeInvalidLocation: 409,
+	vault.CodeParentNotFound: 404, vault.CodeGroupNotFound: 404, vault.CodeGroupBeingDeleted: 409, vault.CodeGroupQuota: 409, vault.CodeInvalidGroupName: 400, vault.CodeInvalidLocation: 409,
 	vault.CodeInvalidGroupLocation: 409, vault.CodeLocationRequired: 400, vault.CodeAuthorizationFailed: 403, vault.CodeConflict: 409,
 	vault.CodeUnavailable: 503, vault.CodeThrottled: 429, vault.CodePrincipalGone: 401,
 }

@@ -516,9 +516,10 @@ func (s *Service) EnsureAssignment(ctx context.Context, principal, role, scope s
 	})
 }
 
-// Forget removes the assignments at a scope that is gone for good, and below it.
-func (s *Service) Forget(ctx context.Context, scope string) error {
-	gone := func(a assignmentRecord) bool { return within(a.Scope, scope) }
+// Forget removes the assignments at a scope that is gone for good, and below it if whole is
+// set.
+func (s *Service) Forget(ctx context.Context, scope string, whole bool) error {
+	gone := func(a assignmentRecord) bool { return within(a.Scope, scope) && (whole || within(scope, a.Scope)) }
 	recs, err := s.config.Store.Get(ctx, store.Ask{Key: rolesKey})
 	if err != nil || !recs[0].Exists() {
 		return err

@@ -3,12 +3,10 @@ package vault
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"coffer/internal/access"
 	"coffer/internal/gate"
 	"coffer/internal/seal"
-	"coffer/internal/store"
 )
 
 // This file and its neighbours group.go, putvault.go, getvault.go and deletedvault.go are
@@ -42,26 +40,15 @@ func controlOperation(name, action string) gate.Operation {
 	return gate.Operation{Name: name, Permission: access.Permission{Control: action}}
 }
 
-// control is what one snapshot says about a request to the control plane.
-type control struct {
-	caller access.Caller
-	recs   []store.Record
-}
-
-// findControl reads the caller's principal and the records at keys in one snapshot.
-func (s *Service) findControl(ctx context.Context, caller access.Caller, keys ...store.Key) (control, error) {
+// controller reads the caller's principal with its roles.
+func (s *Service) controller(ctx context.Context, caller access.Caller) (access.Caller, error) {
 	principal := s.Principals.Look(caller)
-	who := principal.Asks()
-	asks := slices.Clone(who)
-	for _, key := range keys {
-		asks = append(asks, store.Ask{Key: key})
-	}
-	recs, err := s.Store.Get(ctx, asks...)
+	recs, err := s.Store.Get(ctx, principal.Asks()...)
 	if err != nil {
-		return control{}, explain(err)
+		return access.Caller{}, explain(err)
 	}
-	known, err := principal.Caller(recs[:len(who)])
-	return control{caller: known, recs: recs[len(who):]}, explain(err)
+	known, err := principal.Caller(recs)
+	return known, explain(err)
 }
 
 // controlRequest describes an operation on a resource to the gate.
@@ -74,38 +61,38 @@ func controlRequest(caller access.Caller, op gate.Operation, scope string) gate.
 // Authorize asks whether the caller may do an operation at a scope, and writes it down. It
 // is for requests that are answered by nothing but constants.
 func (s *Service) Authorize(ctx context.Context, caller access.Caller, op gate.Operation, scope string) error {
-	c, err := s.findControl(ctx, caller)
+	known, err := s.controller(ctx, caller)
 	if err != nil {
 		return err
 	}
-	return explain(s.Gate.Read(ctx, controlRequest(c.caller, op, scope), func(seal.Grant) error { return nil }))
+	return explain(s.Gate.Read(ctx, controlRequest(known, op, scope), func(seal.Grant) error { return nil }))
 }
 
 // visible is a list of what the caller may read, each by itself: nobody is refused, and
 // whoever may read nothing gets an empty list, as in the service.
 func (s *Service) visible(ctx context.Context, caller access.Caller, op gate.Operation, scope string, fn func(g seal.Grant, may func(scope string) bool) error) error {
-	c, err := s.findControl(ctx, caller)
+	known, err := s.controller(ctx, caller)
 	if err != nil {
 		return err
 	}
-	r := controlRequest(c.caller, op, scope)
+	r := controlRequest(known, op, scope)
 	r.Subject.Rules.Everybody = true
 	may := func(scope string) bool {
-		return access.Rules{Scope: scope}.Allow(c.caller, op.Permission, "").Allowed
+		return access.Rules{Scope: scope}.Allow(known, op.Permission, "").Allowed
 	}
 	return explain(s.Gate.Read(ctx, r, func(g seal.Grant) error { return fn(g, may) }))
 }
 
 // Sees reports whether the caller sees the subscription: it has a role somewhere in it.
 func (s *Service) Sees(ctx context.Context, caller access.Caller) (sees bool, err error) {
-	c, err := s.findControl(ctx, caller)
+	known, err := s.controller(ctx, caller)
 	if err != nil {
 		return false, err
 	}
-	r := controlRequest(c.caller, SubscriptionGet, "/subscriptions/"+s.SubscriptionID())
+	r := controlRequest(known, SubscriptionGet, "/subscriptions/"+s.SubscriptionID())
 	r.Subject.Rules.Everybody = true
 	err = s.Gate.Read(ctx, r, func(seal.Grant) error {
-		sees = c.caller.Roles.Assigned(c.caller)
+		sees = known.Roles.Assigned(known)
 		return nil
 	})
 	return sees, explain(err)

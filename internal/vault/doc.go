@@ -88,8 +88,9 @@ type Config struct {
 	Keys *idle.Pool
 
 	// Forget is told of a resource that is gone for good, by its ARM id, before its name is
-	// free again: what was assigned there must not count for a namesake. May be nil.
-	Forget func(ctx context.Context, scope string) error
+	// free again: what was assigned there, and below if whole is set, must not count for a
+	// namesake. May be nil.
+	Forget func(ctx context.Context, scope string, whole bool) error
 
 	// Attestations verify for whom a key is released; nil: for nobody.
 	Attestations Attestations

@@ -41,6 +41,7 @@ const (
 	CodeResourceNotFound           Code = "ResourceNotFound"
 	CodeParentNotFound             Code = "ParentResourceNotFound"
 	CodeGroupNotFound              Code = "ResourceGroupNotFound"
+	CodeGroupQuota                 Code = "ResourceGroupQuotaExceeded"
 	CodeGroupBeingDeleted          Code = "ResourceGroupBeingDeleted"
 	CodeInvalidGroupName           Code = "InvalidResourceGroupName"
 	CodeInvalidLocation            Code = "InvalidResourceLocation"

@@ -63,13 +63,8 @@ func (s *Service) ask(ctx context.Context, caller access.Caller, name string, as
 // method does so by itself, in the snapshot that it decides by; this one is for
 // requests that come to none of them. The error is PrincipalGone.
 func (s *Service) CheckCaller(ctx context.Context, caller access.Caller) error {
-	principal := s.Principals.Look(caller)
-	recs, err := s.Store.Get(ctx, principal.Asks()...)
-	if err != nil {
-		return explain(err)
-	}
-	_, err = principal.Caller(recs)
-	return explain(err)
+	_, err := s.controller(ctx, caller)
+	return err
 }
 
 func firstError(err error, otherwise *Error) error {

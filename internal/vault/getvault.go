@@ -160,11 +160,11 @@ func (s *Service) GetDeletedVault(ctx context.Context, caller access.Caller, loc
 // background; the token leads to what OperationDone says about it. Until it is done, the
 // name stays taken.
 func (s *Service) PurgeVault(ctx context.Context, caller access.Caller, location, name string) (token string, err error) {
-	c, err := s.findControl(ctx, caller)
+	known, err := s.controller(ctx, caller)
 	if err != nil {
 		return "", err
 	}
-	err = s.Gate.Write(ctx, controlRequest(c.caller, VaultPurge, s.deletedScope(location, name)), func(g seal.Grant) error {
+	err = s.Gate.Write(ctx, controlRequest(known, VaultPurge, s.deletedScope(location, name)), func(g seal.Grant) error {
 		v, err := s.vaultNamed(ctx, fold(name))
 		switch {
 		case err != nil:

@@ -43,6 +43,9 @@ func (s *Service) openGroup(g seal.Grant, rec store.Record, name string) (r grou
 // group reads a group in a transaction. The default group is there without a record as
 // long as there is a vault in it.
 func (s *Service) group(tx store.Tx, g seal.Grant, name string) (r groupRecord, was store.Revision, ok bool, err error) {
+	if !validGroupName(name) {
+		return r, 0, false, nil
+	}
 	rec, err := tx.Get(groupKey(name))
 	if err != nil {
 		return r, 0, false, err
@@ -136,6 +139,13 @@ func (s *Service) PutGroup(ctx context.Context, caller access.Caller, in Group) 
 				"Invalid resource group location '%s'. The Resource group already exists in location '%s'.", in.Location, r.Location)}
 		}
 		if made = !ok; made {
+			recs, err := tx.Scan(groupPrefix, "", maxGroups)
+			if err != nil {
+				return err
+			}
+			if len(recs) == maxGroups {
+				return &Error{Code: CodeGroupQuota, Message: fmt.Sprintf("The subscription has %d resource groups, the most there may be; delete one first.", maxGroups)}
+			}
 			r = groupRecord{Name: in.Name, Location: in.Location}
 		}
 		r.Tags = in.Tags
@@ -163,7 +173,7 @@ func (s *Service) ListGroups(ctx context.Context, caller access.Caller) (out []G
 	err = s.visible(ctx, caller, GroupGet, s.GroupID(""), func(g seal.Grant, may func(string) bool) error {
 		return s.Store.View(ctx, func(tx store.Tx) error {
 			out = nil
-			recs, err := tx.Scan(groupPrefix, "", maxGroups+1)
+			recs, err := tx.Scan(groupPrefix, "", maxGroups)
 			if err != nil {
 				return err
 			}
@@ -194,19 +204,13 @@ const maxGroups = 980
 // DeleteGroup deletes the vaults of a group, as DeleteVault does, and then the group. The
 // token leads to what OperationDone says about it.
 func (s *Service) DeleteGroup(ctx context.Context, caller access.Caller, name string) (token string, err error) {
-	scope := s.GroupID(name)
-	c, err := s.findControl(ctx, caller)
+	known, err := s.controller(ctx, caller)
 	if err != nil {
 		return "", err
 	}
-	err = s.Gate.Write(ctx, controlRequest(c.caller, GroupDelete, scope), func(g seal.Grant) error {
-		if err := s.deleteGroup(ctx, g, c.caller, name); err != nil {
+	err = s.Gate.Write(ctx, controlRequest(known, GroupDelete, s.GroupID(name)), func(g seal.Grant) error {
+		if err := s.deleteGroup(ctx, g, known, name); err != nil {
 			return err
-		}
-		if s.Forget != nil {
-			if err := s.Forget(ctx, scope); err != nil {
-				return err
-			}
 		}
 		token, err = s.sealOperation(g, operationToken{Kind: kindGroup, Name: fold(name), Began: unix(s.Now())})
 		return err
@@ -214,33 +218,39 @@ func (s *Service) DeleteGroup(ctx context.Context, caller access.Caller, name st
 	return token, explain(err)
 }
 
+// deleteGroup marks the group, so that nothing comes into it any more, and finishes what
+// that begins.
 func (s *Service) deleteGroup(ctx context.Context, g seal.Grant, caller access.Caller, name string) error {
 	now := s.Now()
-	var names []string
-	err := s.Store.Update(ctx, func(tx store.Tx) error {
+	if err := s.Store.Update(ctx, func(tx store.Tx) error {
 		r, was, ok, err := s.group(tx, g, name)
-		if err != nil {
-			return err
+		if err != nil || !ok {
+			return firstError(err, groupNotFound(name))
 		}
-		if !ok {
-			return groupNotFound(name)
-		}
-		names = nil
-		if err := s.eachVault(tx, func(v *vaultState) error {
-			if v.State == "" && fold(v.group()) == fold(name) {
-				names = append(names, v.Name)
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-		r.State = stateDeleted                                            // nothing comes into it any more
+		r.State = stateDeleted
 		if err := tx.SetDue(groupKey(name), now.Add(lease)); err != nil { // should this process die
 			return err
 		}
 		return s.putGroup(tx, g, was, r)
-	})
-	if err != nil {
+	}); err != nil {
+		return err
+	}
+	return s.finishGroup(ctx, g, caller, name)
+}
+
+// finishGroup deletes the vaults of a group that is marked, and then the group.
+func (s *Service) finishGroup(ctx context.Context, g seal.Grant, caller access.Caller, name string) error {
+	now := s.Now()
+	var names []string
+	if err := s.Store.View(ctx, func(tx store.Tx) error {
+		names = nil
+		return s.eachVault(tx, func(v *vaultState) error {
+			if v.live(name) {
+				names = append(names, v.Name)
+			}
+			return nil
+		})
+	}); err != nil {
 		return err
 	}
 	for _, vault := range names {
@@ -252,6 +262,11 @@ func (s *Service) deleteGroup(ctx context.Context, g seal.Grant, caller access.C
 			}
 			return err
 		}); err != nil {
+			return err
+		}
+	}
+	if s.Forget != nil { // before the name is free; its vaults keep their names, and so what was assigned there
+		if err := s.Forget(ctx, s.GroupID(name), false); err != nil {
 			return err
 		}
 	}
@@ -267,34 +282,41 @@ func (s *Service) deleteGroup(ctx context.Context, g seal.Grant, caller access.C
 // deleteGroupDue goes on with the deletion of a group whose process died.
 func (s *Service) deleteGroupDue(ctx context.Context, key store.Key) error {
 	name := string(key[len(groupPrefix):])
-	return s.Gate.System(ctx, "delete", groupDelete, controlRequest(access.Caller{}, groupDelete, s.GroupID(name)).Subject, func(g seal.Grant) error {
-		err := s.deleteGroup(ctx, g, access.Caller{}, name)
-		var coded *Error
-		if asError(err, &coded) && coded.Code == CodeGroupNotFound {
+	subject := controlRequest(access.Caller{}, groupDelete, s.GroupID(name)).Subject
+	return s.Gate.System(ctx, "delete", groupDelete, subject, func(g seal.Grant) error {
+		marked := false
+		if err := s.Store.View(ctx, func(tx store.Tx) error {
+			r, _, ok, err := s.group(tx, g, name)
+			marked = ok && r.State == stateDeleted
+			return err
+		}); err != nil {
+			return err
+		}
+		if !marked {
 			return s.drop(ctx, key)
 		}
-		return err
+		return s.finishGroup(ctx, g, access.Caller{}, name)
 	})
 }
 
 // changeControl decides and runs fn in one Update. fn gets the caller as it is known.
 func (s *Service) changeControl(ctx context.Context, caller access.Caller, op gate.Operation, scope string, fn func(store.Tx, seal.Grant, access.Caller) error) error {
-	c, err := s.findControl(ctx, caller)
+	known, err := s.controller(ctx, caller)
 	if err != nil {
 		return err
 	}
-	return explain(s.Gate.Write(ctx, controlRequest(c.caller, op, scope), func(g seal.Grant) error {
-		return s.Store.Update(ctx, func(tx store.Tx) error { return fn(tx, g, c.caller) })
+	return explain(s.Gate.Write(ctx, controlRequest(known, op, scope), func(g seal.Grant) error {
+		return s.Store.Update(ctx, func(tx store.Tx) error { return fn(tx, g, known) })
 	}))
 }
 
 // viewControl decides and runs fn on one snapshot.
 func (s *Service) viewControl(ctx context.Context, caller access.Caller, op gate.Operation, scope string, fn func(store.Tx, seal.Grant) error) error {
-	c, err := s.findControl(ctx, caller)
+	known, err := s.controller(ctx, caller)
 	if err != nil {
 		return err
 	}
-	return explain(s.Gate.Read(ctx, controlRequest(c.caller, op, scope), func(g seal.Grant) error {
+	return explain(s.Gate.Read(ctx, controlRequest(known, op, scope), func(g seal.Grant) error {
 		return s.Store.View(ctx, func(tx store.Tx) error { return fn(tx, g) })
 	}))
 }

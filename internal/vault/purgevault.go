@@ -41,7 +41,7 @@ func (s *Service) purgeVaultPart(ctx context.Context, g seal.Grant, v *vaultStat
 		return false, s.putVaultState(ctx, g, v, func(r *vaultRecord) { r.State = statePurging }, s.Now())
 	}
 	if s.Forget != nil { // before the name is free
-		if err := s.Forget(ctx, s.VaultID(v.group(), v.Name)); err != nil {
+		if err := s.Forget(ctx, s.VaultID(v.group(), v.Name), true); err != nil {
 			return false, err
 		}
 	}
@@ -72,6 +72,9 @@ func (s *Service) purgeVaultPart(ctx context.Context, g seal.Grant, v *vaultStat
 
 // vaultNamed reads a vault in whatever state; nil: there is none.
 func (s *Service) vaultNamed(ctx context.Context, name string) (*vaultState, error) {
+	if !validVaultName(name) {
+		return nil, nil
+	}
 	look := s.vaults.Look(vaultKey(name))
 	recs, err := s.Store.Get(ctx, look.Ask())
 	if err != nil {
