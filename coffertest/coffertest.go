@@ -99,6 +99,7 @@ func New(t testing.TB, change ...Option) *Server {
 	s.core, err = server.Open(context.Background(), options)
 	s.check(err)
 	s.owner = s.NewPrincipal("owner")
+	s.check(s.core.Tenant.EnsureAdministrator(context.Background(), s.owner.ObjectID))
 	s.check(s.core.Tenant.EnsureAssignment(context.Background(), s.owner.ObjectID, tenant.RoleOwner, "/"))
 	s.core.Own(tenant.Application{AppID: s.owner.AppID, ObjectID: s.owner.ObjectID})
 	s.core.Start()

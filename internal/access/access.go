@@ -9,7 +9,8 @@
 //	d.Allowed // true
 //
 // A vault has one of two models: access policies (policy.go), or role assignments at a
-// scope (roles.go). Requests to the control plane are always decided by role assignments.
+// scope (roles.go). Requests to the control plane are always decided by role assignments,
+// those to the directory by ownership (directory.go).
 //
 // The words of permissions are those of the service's access policies
 // (certificates: get, list, create, import, update, delete, recover, purge, backup,
@@ -72,12 +73,20 @@ type Permission struct {
 	Control string
 	// Target is the role, GUID, that an assignment is about.
 	Target string
+
+	// Directory is a right on an object of the directory, such as applications/update;
+	// then everything above is empty.
+	Directory string
 }
 
-// String returns the permission as collection/verb, or the action of the control plane.
+// String returns the permission as collection/verb, or the action of the control plane or
+// the right of the directory.
 func (p Permission) String() string {
 	if p.Control != "" {
 		return p.Control
+	}
+	if p.Directory != "" {
+		return p.Directory
 	}
 	return p.Collection + "/" + p.Verb
 }
@@ -90,10 +99,12 @@ type Rules struct {
 	// RBAC says that role assignments decide, and access policies mean nothing.
 	RBAC bool
 	// Everybody says that whoever is a principal may; for lists that show to each what it
-	// may see, and for the directory, which decides by ownership.
+	// may see.
 	Everybody bool
 	// Network, if not nil, says from where a vault is reached.
 	Network *Network
+	// Directory says who has the rights on an object of the directory.
+	Directory Directory
 
 	policies map[string][]Policy // by object id, folded
 }
@@ -129,15 +140,20 @@ const (
 	ForbiddenByFirewall   Reason = "ForbiddenByFirewall"   // the vault's network rules leave the address out
 	ForbiddenByConnection Reason = "ForbiddenByConnection" // the vault has no public access
 	AuthorizationFailed   Reason = "AuthorizationFailed"   // no role assignment allows the action of the control plane
+
+	AuthorizationRequestDenied Reason = "Authorization_RequestDenied" // the caller neither owns the object of the directory nor administers it
 )
 
 // Allow decides whether caller has permission p under the rules. The object is the rest of
 // the scope below that of the rules, such as /secrets/NAME; empty: the resource itself.
 func (r Rules) Allow(caller Caller, p Permission, object string) Decision {
-	if r.Everybody && caller.ObjectID != "" {
-		return Decision{Allowed: true}
+	if p.Directory != "" {
+		return decision("", r.Directory.allows(caller), AuthorizationRequestDenied)
 	}
 	if p.Control != "" {
+		if r.Everybody && caller.ObjectID != "" {
+			return Decision{Allowed: true}
+		}
 		action, target := fold(p.Control), fold(p.Target)
 		id, ok := caller.Roles.find(caller, r.Scope+object, func(role *rolePatterns) bool { return role.allowsAction(action, target) })
 		return decision(id, ok, AuthorizationFailed)

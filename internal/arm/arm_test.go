@@ -195,6 +195,7 @@ func TestGroups(t *testing.T) {
 }
 
 func TestVaultLife(t *testing.T) {
+	t.Attr("conformance", "cert-2.3-8")
 	c := newControl(t)
 	c.do("PUT", c.group("rg"), `{"location":"eastus"}`)
 	c.want(c.do("PUT", c.id("nowhere", "demo"), c.properties(none)), 404, "ResourceGroupNotFound")
@@ -339,6 +340,7 @@ func TestAccessPolicies(t *testing.T) {
 
 // A vault with role assignments, from its creation to the next request after a change.
 func TestRoleAssignments(t *testing.T) {
+	t.Attr("conformance", "cert-2.3-7")
 	c := newControl(t)
 	p := c.server.NewPrincipal("p")
 	as := c.as(p)
@@ -366,6 +368,11 @@ func TestRoleAssignments(t *testing.T) {
 	c.want(c.assign(secretsUser, c.id("rg", "demo")+"/secrets/one", p), 201, "")
 	as.want(as.vault("demo", "GET", "/secrets/one", ""), 404, "SecretNotFound")
 	as.want(as.vault("demo", "GET", "/secrets/two", ""), 403, "Forbidden/ForbiddenByRbac")
+	c.want(c.assign("b86a8fe4-44ce-4948-aee5-eccb2c155cd7", c.id("rg", "demo")+"/secrets/three", p), 201, "")
+	as.want(as.vault("demo", "PUT", "/secrets/three", `{"value":"v"}`), 200, "")
+	as.want(as.vault("demo", "DELETE", "/secrets/three", ""), 200, "")
+	as.want(as.vault("demo", "POST", "/deletedsecrets/three/recover", ""), 200, "")
+	as.want(as.vault("demo", "GET", "/secrets", ""), 403, "Forbidden/ForbiddenByRbac")
 	c.want(c.assign(contributor, c.id("rg", "none"), p), 404, "ResourceNotFound")
 	c.want(c.assign("33333333-3333-4333-8333-333333333333", c.group("rg"), p), 400, "RoleDefinitionDoesNotExist")
 	c.want(c.assign(reader, c.group("rg"), coffertest.Principal{ObjectID: "33333333-3333-4333-8333-333333333333"}), 400, "PrincipalNotFound")

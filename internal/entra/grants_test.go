@@ -370,7 +370,7 @@ func TestDeviceCodeIsApprovedByAnAdministrator(t *testing.T) {
 	if err := w.tenant.ApproveDeviceCode(ctx, admin, strings.ToLower(shown), ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.tenant.DeclineDeviceCode(ctx, admin, shown); !errors.Is(err, tenant.ErrExists) {
+	if err := w.tenant.DeclineDeviceCode(ctx, admin, shown); !errors.Is(err, tenant.ErrDecided) {
 		t.Errorf("decided twice: %v", err)
 	}
 	w.refused(t, "another client", w.post(t, w.v2(), deviceForm(code, "client_id", "1950a258-227b-4e31-a9cf-717495945fc2")), 400, "invalid_grant", 70000)

@@ -14,16 +14,30 @@ import (
 	"coffer/internal/token"
 )
 
-// A failure is a refusal of the door's own.
+// A failure is a refusal of the door itself.
 type failure struct {
 	status        int
 	code, message string
 }
 
-func (f *failure) Error() string { return f.code + ": " + f.message }
+func (f *failure) Error() string { return f.message }
 
-func fail(status int, code, format string, args ...any) *failure {
-	return &failure{status, code, fmt.Sprintf(format, args...)}
+func badRequest(format string, args ...any) error {
+	return &failure{http.StatusBadRequest, string(tenant.BadObject), fmt.Sprintf(format, args...)}
+}
+
+func unsupportedQuery(format string, args ...any) error {
+	return &failure{http.StatusBadRequest, "Request_UnsupportedQuery", fmt.Sprintf(format, args...)}
+}
+
+// statuses is the one table from codes to HTTP. What is not in it is a 500.
+var statuses = map[tenant.DirectoryCode]int{
+	tenant.ObjectNotFound:  http.StatusNotFound,
+	tenant.BadObject:       http.StatusBadRequest,
+	tenant.ObjectConflict:  http.StatusConflict,
+	tenant.QuotaExceeded:   http.StatusForbidden,
+	tenant.NotOwnedAnyMore: http.StatusForbidden,
+	tenant.DelegatedOnly:   http.StatusBadRequest,
 }
 
 type errorBody struct {
@@ -31,9 +45,9 @@ type errorBody struct {
 }
 
 type errorDetail struct {
-	Code    string     `json:"code"`
-	Message string     `json:"message"`
-	Inner   innerError `json:"innerError"`
+	Code       string     `json:"code"`
+	Message    string     `json:"message"`
+	InnerError innerError `json:"innerError"`
 }
 
 type innerError struct {
@@ -42,68 +56,84 @@ type innerError struct {
 	ClientRequestID string `json:"client-request-id"`
 }
 
+// writeError answers with the wire form of an error.
 func (d *Door) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	f := d.explain(r, err)
+	f := d.failure(r, err)
 	if f == nil { // the client has gone
 		return
 	}
 	if f.status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="", authorization_uri="%s/oauth2/authorize", error="invalid_token"`, d.Authority))
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="", authorization_uri="%s/oauth2/authorize", client_id="%s"`, d.Authority, AppID))
 	}
-	httpd.WriteJSON(w, f.status, errorBody{errorDetail{Code: f.code, Message: f.message, Inner: innerError{
-		Date: d.Now().UTC().Format("2006-01-02T15:04:05"), RequestID: httpd.RequestID(r.Context()), ClientRequestID: clientID(r),
+	httpd.WriteJSON(w, f.status, errorBody{errorDetail{f.code, f.message, innerError{
+		Date: d.Now().UTC().Format("2006-01-02T15:04:05"), RequestID: httpd.RequestID(r.Context()), ClientRequestID: correlation(r),
 	}}})
 }
 
-// explain is the one table from errors to HTTP.
-func (d *Door) explain(r *http.Request, err error) *failure {
+func (d *Door) failure(r *http.Request, err error) *failure {
 	var own *failure
+	var refused *tenant.DirectoryError
 	var denied *gate.Denied
-	var input *tenant.InputError
 	var wrongType *json.UnmarshalTypeError
 	switch {
-	case errors.Is(err, access.ErrPrincipalGone):
-		d.Rejected(r.Context(), httpd.Origin(r), "PrincipalGone")
-		return fail(http.StatusUnauthorized, "InvalidAuthenticationToken", "The principal of the token was removed or disabled.")
 	case errors.As(err, &own):
 		return own
 	case errors.As(err, &denied):
-		return fail(http.StatusForbidden, "Authorization_RequestDenied", "Insufficient privileges to complete the operation. It needs an owner of the application, or an administrator of the directory.")
-	case errors.As(err, &input):
-		return fail(http.StatusBadRequest, "Request_BadRequest", "%s", input.Message)
-	case errors.Is(err, tenant.ErrNotFound):
-		return fail(http.StatusNotFound, "Request_ResourceNotFound", "The resource does not exist or one of its queried reference-property objects are not present.")
-	case errors.Is(err, tenant.ErrNoApplication):
-		return fail(http.StatusBadRequest, "Request_BadRequest", "The appId of the service principal does not reference a valid application object.")
-	case errors.Is(err, tenant.ErrExists):
-		return fail(http.StatusConflict, "Request_MultipleObjectsWithSameKeyValue", "Another object with the same value of a property that has to be unique exists already.")
-	case errors.Is(err, tenant.ErrChanged):
-		return fail(http.StatusConflict, "Directory_ConcurrencyViolation", "The object was changed by another request at the same time; try again.")
-	case errors.As(err, &wrongType), errors.Is(err, httpd.ErrNotJSON), errors.Is(err, httpd.ErrBodyTruncated):
-		return fail(http.StatusBadRequest, "BadRequest", "Unable to read JSON request payload. Send one JSON object with members of the documented types.")
+		return &failure{http.StatusForbidden, string(access.AuthorizationRequestDenied), "Insufficient privileges to complete the operation."}
+	case errors.As(err, &refused) && statuses[refused.Code] != 0:
+		return &failure{statuses[refused.Code], string(refused.Code), refused.Message}
+	case errors.Is(err, access.ErrPrincipalGone):
+		d.Rejected(r.Context(), httpd.Origin(r), "PrincipalGone")
+		return &failure{http.StatusUnauthorized, "InvalidAuthenticationToken", "The principal of the token does not exist or is disabled."}
+	case errors.As(err, &wrongType):
+		return &failure{http.StatusBadRequest, "Request_BadRequest", "Invalid value specified for property '" + clip(wrongType.Field) + "'."}
 	case errors.Is(err, httpd.ErrBodyTooLarge):
-		return fail(http.StatusRequestEntityTooLarge, "Request_EntityTooLarge", "The request is too large: at most 1 MiB.")
+		return &failure{http.StatusRequestEntityTooLarge, "Request_BadRequest", "The request body is too large: at most 1 MiB."}
+	case errors.Is(err, httpd.ErrBodyTruncated), errors.Is(err, httpd.ErrNotJSON):
+		return &failure{http.StatusBadRequest, "BadRequest", "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."}
+	case errors.Is(err, httpd.ErrUnsupportedType):
+		return &failure{http.StatusUnsupportedMediaType, "Request_BadRequest", "The request body has to be application/json."}
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return nil
 	}
-	id := httpd.RequestID(r.Context())
-	d.Log.Error("a request failed", "request", id, "method", r.Method, "path", clip(r.URL.Path), "error", err)
-	return fail(http.StatusInternalServerError, "InternalServerError", "The server failed while it handled the request; see its log for request %s.", id)
+	return d.internal(r, err)
 }
 
-// unauthorized is the answer to a token that is missing or not accepted.
+// unauthorized turns what is wrong with a token into the service's words.
 func (d *Door) unauthorized(r *http.Request, err error) error {
-	var refused *token.Error
+	var bad *token.Error
+	message := ""
 	switch {
 	case errors.Is(err, httpd.ErrNoToken):
-		return fail(http.StatusUnauthorized, "InvalidAuthenticationToken", "Access token is empty.")
-	case !errors.As(err, &refused):
+		message = "Access token is empty."
+	case errors.As(err, &bad):
+		d.Rejected(r.Context(), httpd.Origin(r), string(bad.Reason))
+		message = tokenMessage(bad)
+	default:
 		return err
 	}
-	d.Rejected(r.Context(), httpd.Origin(r), string(refused.Reason))
-	messages := map[token.Reason]string{token.Expired: "Lifetime validation failed, the token is expired.", token.WrongAudience: "Access token validation failure. Invalid audience."}
-	if message, ok := messages[refused.Reason]; ok {
-		return fail(http.StatusUnauthorized, "InvalidAuthenticationToken", "%s", message)
+	return &failure{http.StatusUnauthorized, "InvalidAuthenticationToken", message}
+}
+
+func tokenMessage(bad *token.Error) string {
+	switch bad.Reason {
+	case token.WrongAudience:
+		return "Access token validation failure. Invalid audience."
+	case token.Expired:
+		return "Lifetime validation failed, the token is expired."
+	case token.UnknownIssuer, token.WrongTenant:
+		return "Access token validation failure. Invalid issuer."
 	}
-	return fail(http.StatusUnauthorized, "InvalidAuthenticationToken", "Access token validation failure.")
+	return "Access token validation failure."
+}
+
+// internal tells the client nothing but the request id; the cause is logged here, once.
+func (d *Door) internal(r *http.Request, err error) *failure {
+	id := httpd.RequestID(r.Context())
+	d.Log.Error("a request failed", "request", id, "method", r.Method, "path", clip(r.URL.Path), "error", err)
+	message := "The server failed while it handled the request; see its log for request " + id + "."
+	if errors.Is(err, gate.ErrAudit) || errors.Is(err, gate.ErrAuditAfter) {
+		message = "The server cannot write its audit log, so it does not answer; see its log for request " + id + "."
+	}
+	return &failure{http.StatusInternalServerError, "InternalServerError", message}
 }

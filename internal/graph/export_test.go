@@ -1,21 +1,27 @@
 package graph
 
-// A RouteRow is what tests see of the route table.
-type RouteRow struct {
-	Method, Pattern string
-	Changes         bool
+import "strings"
+
+// A Row is a route, as tests see it.
+type Row struct {
+	Method, Pattern  string
+	ByOwner, ByAdmin bool
 }
 
-// Routes returns the route table.
-func Routes() (out []RouteRow) {
+// Rows is the route table.
+func Rows() (out []Row) {
 	for _, r := range routes {
-		out = append(out, RouteRow{r.method, r.pattern, r.changes})
+		out = append(out, Row{r.method, r.pattern, r.right == owner, r.right == administrator})
 	}
 	return out
 }
 
-// ParseFilter reads a filter; holds says whether it holds of a value.
-func ParseFilter(text string) (property string, holds func(...string) bool, err error) {
-	f, err := parseFilter(text)
-	return f.property, f.holds, err
+// ReadFilter reads a $filter and writes it again.
+func ReadFilter(text string) (string, error) {
+	terms, err := parseFilter(text)
+	var out []string
+	for _, t := range terms {
+		out = append(out, t.String())
+	}
+	return strings.Join(out, " and "), err
 }

@@ -1,118 +1,154 @@
 package graph
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 )
 
-// A route is one line of the table of what the door answers. {id} and {part} stand for any
-// one segment.
+// A right says who may use a route. The rule is tenant's; a test holds the two together.
+type right int
+
+const (
+	anyone        right = iota // every principal of the tenant
+	owner                      // who owns the application, or administers the directory
+	administrator              // who administers the directory
+)
+
+// A route is one line of the table.
 type route struct {
 	method    string
-	pattern   string
+	pattern   string // segments; {id} and {sub} take what is there
+	right     right
 	takesBody bool
-	changes   bool // needs ownership or administration, or makes something
 	handle    func(*Door, request) (answer, error)
 }
 
+// routes is everything that the door has. Fixed words stand before placeholders.
 var routes = []route{
-	{"GET", "me", false, false, (*Door).me},
-	{"GET", "organization", false, false, (*Door).organization},
+	{"GET", "me", anyone, false, (*Door).getMe},
+	{"GET", "organization", anyone, false, (*Door).listOrganizations},
+	{"GET", "groups", anyone, false, (*Door).listGroups},
+	{"GET", "groups/{id}", anyone, false, (*Door).getGroup},
 
-	{"GET", "applications", false, false, (*Door).listApplications},
-	{"POST", "applications", true, true, (*Door).createApplication},
-	{"GET", "applications/{id}", false, false, (*Door).getApplication},
-	{"PATCH", "applications/{id}", true, true, (*Door).patchApplication},
-	{"DELETE", "applications/{id}", false, true, (*Door).deleteApplication},
-	{"POST", "applications/{id}/addpassword", true, true, (*Door).addApplicationPassword},
-	{"POST", "applications/{id}/removepassword", true, true, (*Door).removeApplicationPassword},
-	{"GET", "applications/{id}/owners", false, false, (*Door).listOwners},
-	{"POST", "applications/{id}/owners/$ref", true, true, (*Door).addOwner},
-	{"DELETE", "applications/{id}/owners/{part}/$ref", false, true, (*Door).removeOwner},
-	{"GET", "applications/{id}/federatedidentitycredentials", false, false, (*Door).listFederated},
-	{"POST", "applications/{id}/federatedidentitycredentials", true, true, (*Door).createFederated},
-	{"GET", "applications/{id}/federatedidentitycredentials/{part}", false, false, (*Door).getFederated},
-	{"PATCH", "applications/{id}/federatedidentitycredentials/{part}", true, true, (*Door).patchFederated},
-	{"DELETE", "applications/{id}/federatedidentitycredentials/{part}", false, true, (*Door).deleteFederated},
+	{"GET", "applications", anyone, false, (*Door).listApplications},
+	{"POST", "applications", anyone, true, (*Door).createApplication},
+	{"GET", "applications/{id}", anyone, false, (*Door).getApplication},
+	{"PATCH", "applications/{id}", owner, true, (*Door).updateApplication},
+	{"DELETE", "applications/{id}", owner, false, (*Door).deleteApplication},
+	{"POST", "applications/{id}/addPassword", owner, true, addPassword(false)},
+	{"POST", "applications/{id}/removePassword", owner, true, removePassword(false)},
+	{"GET", "applications/{id}/owners", anyone, false, listOwners(false)},
+	{"POST", "applications/{id}/owners/$ref", owner, true, (*Door).addOwner},
+	{"DELETE", "applications/{id}/owners/{sub}/$ref", owner, false, (*Door).removeOwner},
+	{"GET", "applications/{id}/federatedIdentityCredentials", anyone, false, (*Door).listFederated},
+	{"POST", "applications/{id}/federatedIdentityCredentials", owner, true, (*Door).addFederated},
+	{"GET", "applications/{id}/federatedIdentityCredentials/{sub}", anyone, false, (*Door).getFederated},
+	{"PATCH", "applications/{id}/federatedIdentityCredentials/{sub}", owner, true, (*Door).updateFederated},
+	{"DELETE", "applications/{id}/federatedIdentityCredentials/{sub}", owner, false, (*Door).removeFederated},
 
-	{"GET", "serviceprincipals", false, false, (*Door).listPrincipals},
-	{"POST", "serviceprincipals", true, true, (*Door).createPrincipal},
-	{"GET", "serviceprincipals/{id}", false, false, (*Door).getPrincipal},
-	{"PATCH", "serviceprincipals/{id}", true, true, (*Door).patchPrincipal},
-	{"DELETE", "serviceprincipals/{id}", false, true, (*Door).deletePrincipal},
-	{"POST", "serviceprincipals/{id}/addpassword", true, true, (*Door).addPrincipalPassword},
-	{"POST", "serviceprincipals/{id}/removepassword", true, true, (*Door).removePrincipalPassword},
+	{"GET", "servicePrincipals", anyone, false, (*Door).listPrincipals},
+	{"POST", "servicePrincipals", owner, true, (*Door).createPrincipal},
+	{"GET", "servicePrincipals/{id}", anyone, false, (*Door).getPrincipal},
+	{"PATCH", "servicePrincipals/{id}", owner, true, (*Door).updatePrincipal},
+	{"DELETE", "servicePrincipals/{id}", owner, false, (*Door).deletePrincipal},
+	{"POST", "servicePrincipals/{id}/addPassword", owner, true, addPassword(true)},
+	{"POST", "servicePrincipals/{id}/removePassword", owner, true, removePassword(true)},
+	{"GET", "servicePrincipals/{id}/owners", anyone, false, listOwners(true)},
 
-	{"GET", "users", false, false, (*Door).listUsers},
-	{"POST", "users", true, true, (*Door).createUser},
-	{"GET", "users/{id}", false, false, (*Door).getUser},
-	{"PATCH", "users/{id}", true, true, (*Door).patchUser},
-	{"DELETE", "users/{id}", false, true, (*Door).deleteUser},
-	{"GET", "groups", false, false, (*Door).listGroups},
+	{"GET", "users", anyone, false, (*Door).listUsers},
+	{"POST", "users", administrator, true, (*Door).createUser},
+	{"GET", "users/{id}", anyone, false, (*Door).getUser},
+	{"PATCH", "users/{id}", administrator, true, (*Door).updateUser},
+	{"DELETE", "users/{id}", administrator, false, (*Door).deleteUser},
 
-	{"POST", "directoryobjects/getbyids", true, false, (*Door).getByIDs},
-	{"GET", "directoryobjects/{id}", false, false, (*Door).getObject},
+	{"POST", "directoryObjects/getByIds", anyone, true, (*Door).getByIDs},
+	{"GET", "directoryObjects/{id}", anyone, false, (*Door).getObject},
 }
 
-// match finds the route of a request. A key may be given in brackets, by an alternate name:
-// applications(appId='X') is applications/appId='X' here.
-func match(r *http.Request) (*route, string, string, error) {
-	segments := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
-	if len(segments) < 2 || !strings.EqualFold(segments[0], "v1.0") && !strings.EqualFold(segments[0], "beta") {
-		return nil, "", "", fail(http.StatusBadRequest, "BadRequest", "Invalid version. The path begins with /v1.0 or /beta.")
-	}
-	var words []string
-	for _, segment := range segments[1:] {
-		text, err := url.PathUnescape(segment)
-		if err != nil || text == "" || strings.ContainsAny(text, "/\\\x00") {
-			return nil, "", "", fail(http.StatusBadRequest, "BadRequest", "The path of the request is not valid.")
-		}
-		if name, key, found := strings.Cut(strings.TrimSuffix(text, ")"), "("); found {
-			words = append(words, name, key)
-		} else {
-			words = append(words, text)
-		}
-	}
-	known := false
+// match finds the route of a request.
+func match(method string, segments []string) (*route, map[string]string, error) {
+	other := false
 	for i := range routes {
-		id, part, ok := fits(strings.Split(routes[i].pattern, "/"), words)
+		names, ok := fits(routes[i].pattern, segments)
 		switch {
 		case !ok:
-		case routes[i].method == r.Method:
-			return &routes[i], id, part, nil
-		default:
-			known = true
+			continue
+		case routes[i].method == method:
+			return &routes[i], names, nil
 		}
+		other = true
 	}
-	if known {
-		return nil, "", "", fail(http.StatusMethodNotAllowed, "Request_BadRequest", "The method %s is not supported at this path.", clip(r.Method))
+	if other {
+		return nil, nil, &failure{http.StatusMethodNotAllowed, "Request_BadRequest", "Specified HTTP method is not allowed for the request target."}
 	}
-	return nil, "", "", fail(http.StatusBadRequest, "BadRequest", "Resource not found for the segment '%s'. This server has applications, servicePrincipals, users, directoryObjects, me and organization.", clip(words[0]))
+	return nil, nil, &failure{http.StatusBadRequest, "BadRequest", fmt.Sprintf("Resource not found for the segment '%s'.", clip(segments[len(segments)-1]))}
 }
 
-func fits(pattern, words []string) (id, part string, ok bool) {
-	if len(pattern) != len(words) {
-		return "", "", false
+func fits(pattern string, segments []string) (map[string]string, bool) {
+	words := strings.Split(pattern, "/")
+	if len(words) != len(segments) {
+		return nil, false
 	}
-	for i, word := range pattern {
+	names := map[string]string{}
+	for i, word := range words {
 		switch {
-		case word == "{id}":
-			id = words[i]
-		case word == "{part}":
-			part = words[i]
-		case !strings.EqualFold(word, words[i]):
-			return "", "", false
+		case segments[i] == "":
+			return nil, false
+		case strings.HasPrefix(word, "{"):
+			names[strings.Trim(word, "{}")] = segments[i]
+		case !strings.EqualFold(word, segments[i]):
+			return nil, false
 		}
 	}
-	return id, part, true
+	return names, true
 }
 
-// appIDKey reads the alternate key appId='X'.
-func appIDKey(key string) (string, bool) {
-	name, value, ok := strings.Cut(key, "=")
-	if !ok || !strings.EqualFold(strings.TrimSpace(name), "appId") || len(value) < 2 || value[0] != '\'' || value[len(value)-1] != '\'' {
-		return "", false
+// split takes a path apart before it is unescaped. A collection with a key in brackets
+// becomes two segments; byAppID says that the key is a client id.
+func split(u *url.URL) (version string, segments []string, byAppID bool, err error) {
+	parts := strings.Split(strings.Trim(u.EscapedPath(), "/"), "/")
+	if version = parts[0]; version != "v1.0" && version != "beta" {
+		return "", nil, false, &failure{http.StatusBadRequest, "BadRequest", "Invalid version: " + clip(version) + ". This server has v1.0."}
 	}
-	return value[1 : len(value)-1], true
+	for i, part := range parts[1:] {
+		text, err := url.PathUnescape(part)
+		if err != nil {
+			return "", nil, false, badRequest("The path of the request cannot be read.")
+		}
+		if collection, key, named, ok := bracketed(text); ok && i == 0 {
+			segments, byAppID = append(segments, collection, key), named
+			continue
+		}
+		segments = append(segments, text)
+	}
+	if len(segments) == 0 {
+		segments = []string{""}
+	}
+	return version, segments, byAppID, nil
+}
+
+// bracketed takes applications(appId='…') apart, and users('…').
+func bracketed(segment string) (collection, key string, byAppID, ok bool) {
+	collection, rest, ok := strings.Cut(segment, "(")
+	if !ok || !strings.HasSuffix(rest, ")") {
+		return "", "", false, false
+	}
+	rest = strings.TrimSuffix(rest, ")")
+	if name, value, found := strings.Cut(rest, "="); found && strings.EqualFold(strings.TrimSpace(name), "appId") {
+		rest, byAppID = strings.TrimSpace(value), true
+	}
+	if len(rest) < 2 || rest[0] != '\'' || rest[len(rest)-1] != '\'' {
+		return "", "", false, false
+	}
+	return collection, strings.ReplaceAll(rest[1:len(rest)-1], "''", "'"), byAppID, true
+}
+
+// clip bounds what an error repeats of a request.
+func clip(text string) string {
+	if len(text) > 128 {
+		text = text[:128]
+	}
+	return strings.ToValidUTF8(text, "")
 }

@@ -2,111 +2,78 @@ package graph
 
 import (
 	"net/http"
+	"strconv"
 
-	"coffer/internal/httpd"
 	"coffer/internal/tenant"
 )
 
-// me is for users; tools that run as an application go on with another question when they
-// are refused (recorded).
-func (d *Door) me(r request) (answer, error) {
-	u, isUser, err := d.Tenant.Me(r.ctx, r.caller)
-	if err != nil {
-		return answer{}, err
-	}
-	if !isUser {
-		return answer{}, fail(http.StatusBadRequest, "Request_BadRequest", "/me request is only valid with delegated authentication flow.")
-	}
-	return r.userAnswer(http.StatusOK, u, nil)
+var userProperties = []property[tenant.User]{
+	{name: "id", ops: "eq", get: func(u tenant.User) []string { return []string{u.ID} }},
+	{name: "userPrincipalName", ops: "eq startswith", get: func(u tenant.User) []string { return []string{u.Name} }},
+	{name: "displayName", ops: "eq startswith", get: func(u tenant.User) []string { return []string{u.DisplayName} }},
+	{name: "mail", ops: "eq startswith", get: func(tenant.User) []string { return nil }},
+	{name: "accountEnabled", ops: "eq", flag: true, get: func(u tenant.User) []string { return []string{strconv.FormatBool(u.Enabled)} }},
 }
 
-func (r request) userAnswer(status int, u tenant.User, err error) (answer, error) {
-	out := userOf(u)
-	out.Context = r.base + "/$metadata#users/$entity"
-	return answer{status, out}, err
-}
-
-func (d *Door) organization(r request) (answer, error) {
-	if err := d.Tenant.CheckCaller(r.ctx, r.caller); err != nil {
-		return answer{}, err
-	}
-	return r.collection("organization", []any{map[string]any{
-		"id": d.Tenant.TenantID(), "displayName": "Coffer", "tenantType": "AAD",
-		"verifiedDomains": []any{map[string]any{"name": "coffer.local", "isDefault": true, "isInitial": true, "type": "Managed", "capabilities": ""}},
-	}}), nil
-}
-
-func (d *Door) listUsers(r request) (answer, error) {
-	f, err := parseFilter(r.query.Get("$filter"))
-	if err != nil {
-		return answer{}, err
-	}
-	known := map[string]func(tenant.User) []string{
-		"":                  func(tenant.User) []string { return []string{""} },
-		"userprincipalname": func(u tenant.User) []string { return []string{u.Name} },
-		"displayname":       func(u tenant.User) []string { return []string{u.DisplayName} },
-		"id":                func(u tenant.User) []string { return []string{u.ID} },
-		"mail":              func(tenant.User) []string { return nil },
-	}
-	values := known[f.property]
-	if values == nil {
-		return answer{}, unsupported(r.query.Get("$filter"))
-	}
-	found, err := d.Tenant.ListUsers(r.ctx, r.caller, func(u tenant.User) bool { return f.holds(values(u)...) })
-	var out []any
-	for _, u := range found {
-		out = append(out, userOf(u))
-	}
-	return r.collection("users", out), err
-}
-
-// listGroups is the list of what there is none of.
-func (d *Door) listGroups(r request) (answer, error) {
-	return r.collection("groups", nil), d.Tenant.CheckCaller(r.ctx, r.caller)
-}
-
-type userInput struct {
-	Name        string  `json:"userPrincipalName"`
-	DisplayName *string `json:"displayName"`
-	Enabled     *bool   `json:"accountEnabled"`
-	Password    *struct {
-		Password string `json:"password"`
+// userBody is what is taken of a user; nil members are left as they are.
+type userBody struct {
+	UserPrincipalName *string `json:"userPrincipalName"`
+	DisplayName       *string `json:"displayName"`
+	AccountEnabled    *bool   `json:"accountEnabled"`
+	PasswordProfile   *struct {
+		Password *string `json:"password"`
 	} `json:"passwordProfile"`
 }
 
-func (d *Door) createUser(r request) (answer, error) {
-	var body userInput
-	if err := httpd.DecodeJSON(r.body, &body); err != nil {
-		return answer{}, err
+func (b userBody) edit() tenant.UserEdit {
+	e := tenant.UserEdit{Name: b.UserPrincipalName, DisplayName: b.DisplayName, Enabled: b.AccountEnabled}
+	if b.PasswordProfile != nil {
+		e.Password = b.PasswordProfile.Password
 	}
-	in, password := tenant.User{Name: body.Name}, ""
-	if body.DisplayName != nil {
-		in.DisplayName = *body.DisplayName
-	}
-	if body.Password != nil {
-		password = body.Password.Password
-	}
-	u, err := d.Tenant.CreateUser(r.ctx, r.caller, in, password)
-	return r.userAnswer(http.StatusCreated, u, err)
+	return e
+}
+
+func (d *Door) getMe(r request) (answer, error) {
+	found, err := d.Tenant.Me(r.ctx, r.caller)
+	return d.oneUser(r, http.StatusOK, found), err
+}
+
+func (d *Door) listUsers(r request) (answer, error) {
+	return list(r, "users", userProperties, func(q tenant.Query[tenant.User]) (tenant.Page[tenant.User], error) {
+		return d.Tenant.ListUsers(r.ctx, r.caller, q)
+	}, showUser)
 }
 
 func (d *Door) getUser(r request) (answer, error) {
-	u, err := d.Tenant.FindUser(r.ctx, r.caller, r.id)
-	return r.userAnswer(http.StatusOK, u, err)
+	found, err := d.Tenant.FindUser(r.ctx, r.caller, r.names["id"])
+	return d.oneUser(r, http.StatusOK, found), err
 }
 
-func (d *Door) patchUser(r request) (answer, error) {
-	var body userInput
-	if err := httpd.DecodeJSON(r.body, &body); err != nil {
+func (d *Door) createUser(r request) (answer, error) {
+	var body userBody
+	if err := r.decode(&body); err != nil {
 		return answer{}, err
 	}
-	in := tenant.UserChange{DisplayName: body.DisplayName, Enabled: body.Enabled}
-	if body.Password != nil {
-		in.Password = &body.Password.Password
+	made, err := d.Tenant.CreateUser(r.ctx, r.caller, body.edit())
+	out := d.oneUser(r, http.StatusCreated, made)
+	out.location = r.root + "/users/" + made.ID
+	return out, err
+}
+
+func (d *Door) updateUser(r request) (answer, error) {
+	var body userBody
+	if err := r.decode(&body); err != nil {
+		return answer{}, err
 	}
-	return nothing, d.Tenant.ChangeUser(r.ctx, r.caller, r.id, in)
+	return noContent(d.Tenant.UpdateUser(r.ctx, r.caller, r.names["id"], body.edit()))
 }
 
 func (d *Door) deleteUser(r request) (answer, error) {
-	return nothing, d.Tenant.DeleteUser(r.ctx, r.caller, r.id)
+	return noContent(d.Tenant.DeleteUser(r.ctx, r.caller, r.names["id"]))
+}
+
+func (d *Door) oneUser(r request, status int, u tenant.User) answer {
+	out := showUser(u)
+	out.Context = r.context("users/$entity")
+	return answer{status: status, body: out}
 }

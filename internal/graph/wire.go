@@ -2,120 +2,105 @@ package graph
 
 import (
 	"encoding/base64"
+	"strings"
 	"time"
 
 	"coffer/internal/tenant"
 )
 
-type collection struct {
-	Context  string `json:"@odata.context"`
-	NextLink string `json:"@odata.nextLink,omitempty"`
-	Value    []any  `json:"value"`
-}
-
-func (r request) collection(of string, items []any) answer {
-	if items == nil {
-		items = []any{}
-	}
-	return ok(collection{Context: r.base + "/$metadata#" + of, Value: items})
-}
-
-type password struct {
-	CustomKeyID *string `json:"customKeyIdentifier"`
-	DisplayName *string `json:"displayName"`
-	End         *string `json:"endDateTime"`
-	Hint        *string `json:"hint"`
-	ID          string  `json:"keyId"`
-	SecretText  *string `json:"secretText"`
-	Start       *string `json:"startDateTime"`
-}
-
-type keyCredential struct {
-	CustomKeyID *string `json:"customKeyIdentifier"`
-	DisplayName *string `json:"displayName"`
-	End         *string `json:"endDateTime"`
-	Key         *string `json:"key"`
-	ID          string  `json:"keyId"`
-	Start       *string `json:"startDateTime"`
-	Type        string  `json:"type"`
-	Usage       string  `json:"usage"`
+// entity are the annotations of an object. Context stands on one that is answered by itself,
+// Type where objects of several types are answered.
+type entity struct {
+	Context string `json:"@odata.context,omitempty"`
+	Type    string `json:"@odata.type,omitempty"`
 }
 
 type application struct {
-	Context          string          `json:"@odata.context,omitempty"`
-	ODataType        string          `json:"@odata.type,omitempty"`
-	ID               string          `json:"id"`
-	DeletedDateTime  *string         `json:"deletedDateTime"`
-	AppID            string          `json:"appId"`
-	Created          *string         `json:"createdDateTime"`
-	DisplayName      string          `json:"displayName"`
-	Description      *string         `json:"description"`
-	IdentifierURIs   []string        `json:"identifierUris"`
-	PublisherDomain  string          `json:"publisherDomain"`
-	SignInAudience   string          `json:"signInAudience"`
-	Tags             []string        `json:"tags"`
-	AppRoles         []any           `json:"appRoles"`
-	Passwords        []password      `json:"passwordCredentials"`
-	Keys             []keyCredential `json:"keyCredentials"`
-	RequiredAccess   []any           `json:"requiredResourceAccess"`
-	API              struct{}        `json:"api"`
-	Web              webSettings     `json:"web"`
-	SPA              redirects       `json:"spa"`
-	PublicClient     redirects       `json:"publicClient"`
-	IsFallbackPublic *bool           `json:"isFallbackPublicClient"`
+	entity
+	ID                     string               `json:"id"`
+	AppID                  string               `json:"appId"`
+	DisplayName            string               `json:"displayName"`
+	CreatedDateTime        *string              `json:"createdDateTime"`
+	IdentifierURIs         []string             `json:"identifierUris"`
+	SignInAudience         string               `json:"signInAudience"`
+	PublisherDomain        string               `json:"publisherDomain"`
+	PasswordCredentials    []passwordCredential `json:"passwordCredentials"`
+	KeyCredentials         []keyCredential      `json:"keyCredentials"`
+	AppRoles               []struct{}           `json:"appRoles"`
+	RequiredResourceAccess []struct{}           `json:"requiredResourceAccess"`
+	Tags                   []string             `json:"tags"`
+	Web                    web                  `json:"web"`
+	API                    api                  `json:"api"`
+	SPA                    redirects            `json:"spa"`
+	PublicClient           redirects            `json:"publicClient"`
 }
 
 type redirects struct {
 	RedirectURIs []string `json:"redirectUris"`
 }
 
-type webSettings struct {
-	HomePage     *string  `json:"homePageUrl"`
-	Logout       *string  `json:"logoutUrl"`
-	RedirectURIs []string `json:"redirectUris"`
+type web struct {
+	redirects
+	HomePageURL           *string        `json:"homePageUrl"`
+	LogoutURL             *string        `json:"logoutUrl"`
+	ImplicitGrantSettings implicitGrants `json:"implicitGrantSettings"`
+}
+
+type implicitGrants struct {
+	EnableIDTokenIssuance     bool `json:"enableIdTokenIssuance"`
+	EnableAccessTokenIssuance bool `json:"enableAccessTokenIssuance"`
+}
+
+type api struct {
+	OAuth2PermissionScopes    []struct{} `json:"oauth2PermissionScopes"`
+	PreAuthorizedApplications []struct{} `json:"preAuthorizedApplications"`
+	KnownClientApplications   []string   `json:"knownClientApplications"`
 }
 
 type principal struct {
-	Context           string          `json:"@odata.context,omitempty"`
-	ODataType         string          `json:"@odata.type,omitempty"`
-	ID                string          `json:"id"`
-	DeletedDateTime   *string         `json:"deletedDateTime"`
-	Enabled           bool            `json:"accountEnabled"`
-	AlternativeNames  []string        `json:"alternativeNames"`
-	AppDisplayName    string          `json:"appDisplayName"`
-	AppID             string          `json:"appId"`
-	AppOwner          string          `json:"appOwnerOrganizationId"`
-	AssignmentNeeded  bool            `json:"appRoleAssignmentRequired"`
-	Created           *string         `json:"createdDateTime"`
-	DisplayName       string          `json:"displayName"`
-	ReplyURLs         []string        `json:"replyUrls"`
-	Names             []string        `json:"servicePrincipalNames"`
-	Type              string          `json:"servicePrincipalType"`
-	SignInAudience    string          `json:"signInAudience"`
-	Tags              []string        `json:"tags"`
-	AppRoles          []any           `json:"appRoles"`
-	Keys              []keyCredential `json:"keyCredentials"`
-	PermissionsScopes []any           `json:"oauth2PermissionScopes"`
-	Passwords         []password      `json:"passwordCredentials"`
+	entity
+	ID                        string               `json:"id"`
+	AppID                     string               `json:"appId"`
+	DisplayName               string               `json:"displayName"`
+	AppDisplayName            string               `json:"appDisplayName"`
+	AppOwnerOrganizationID    string               `json:"appOwnerOrganizationId"`
+	AccountEnabled            bool                 `json:"accountEnabled"`
+	ServicePrincipalType      string               `json:"servicePrincipalType"`
+	ServicePrincipalNames     []string             `json:"servicePrincipalNames"`
+	AlternativeNames          []string             `json:"alternativeNames"`
+	PasswordCredentials       []passwordCredential `json:"passwordCredentials"`
+	KeyCredentials            []keyCredential      `json:"keyCredentials"`
+	SignInAudience            string               `json:"signInAudience"`
+	AppRoleAssignmentRequired bool                 `json:"appRoleAssignmentRequired"`
+	AppRoles                  []struct{}           `json:"appRoles"`
+	OAuth2PermissionScopes    []struct{}           `json:"oauth2PermissionScopes"`
+	ReplyURLs                 []string             `json:"replyUrls"`
+	Tags                      []string             `json:"tags"`
 }
 
-type user struct {
-	Context        string   `json:"@odata.context,omitempty"`
-	ODataType      string   `json:"@odata.type,omitempty"`
-	BusinessPhones []string `json:"businessPhones"`
-	DisplayName    string   `json:"displayName"`
-	GivenName      *string  `json:"givenName"`
-	JobTitle       *string  `json:"jobTitle"`
-	Mail           *string  `json:"mail"`
-	MobilePhone    *string  `json:"mobilePhone"`
-	OfficeLocation *string  `json:"officeLocation"`
-	Language       *string  `json:"preferredLanguage"`
-	Surname        *string  `json:"surname"`
-	Name           string   `json:"userPrincipalName"`
-	ID             string   `json:"id"`
+type passwordCredential struct {
+	Context             string  `json:"@odata.context,omitempty"`
+	CustomKeyIdentifier *string `json:"customKeyIdentifier"`
+	DisplayName         *string `json:"displayName"`
+	EndDateTime         *string `json:"endDateTime"`
+	Hint                *string `json:"hint"`
+	KeyID               string  `json:"keyId"`
+	SecretText          *string `json:"secretText"`
+	StartDateTime       *string `json:"startDateTime"`
 }
 
-type federated struct {
+type keyCredential struct {
+	CustomKeyIdentifier string  `json:"customKeyIdentifier"`
+	DisplayName         *string `json:"displayName"`
+	EndDateTime         *string `json:"endDateTime"`
+	Key                 *string `json:"key"`
+	KeyID               string  `json:"keyId"`
+	StartDateTime       *string `json:"startDateTime"`
+	Type                string  `json:"type"`
+	Usage               string  `json:"usage"`
+}
+
+type federatedCredential struct {
 	Context     string   `json:"@odata.context,omitempty"`
 	ID          string   `json:"id"`
 	Name        string   `json:"name"`
@@ -125,74 +110,145 @@ type federated struct {
 	Audiences   []string `json:"audiences"`
 }
 
-func stamp(t time.Time) *string {
-	if t.IsZero() || t.Unix() == 0 {
-		return nil
-	}
-	text := t.UTC().Format(time.RFC3339)
-	return &text
+type user struct {
+	entity
+	BusinessPhones    []string `json:"businessPhones"`
+	DisplayName       string   `json:"displayName"`
+	GivenName         *string  `json:"givenName"`
+	JobTitle          *string  `json:"jobTitle"`
+	Mail              *string  `json:"mail"`
+	MobilePhone       *string  `json:"mobilePhone"`
+	OfficeLocation    *string  `json:"officeLocation"`
+	PreferredLanguage *string  `json:"preferredLanguage"`
+	Surname           *string  `json:"surname"`
+	UserPrincipalName string   `json:"userPrincipalName"`
+	ID                string   `json:"id"`
+	AccountEnabled    bool     `json:"accountEnabled"`
+	CreatedDateTime   *string  `json:"createdDateTime"`
+	UserType          string   `json:"userType"`
 }
 
-func optional(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
+type organization struct {
+	ID              string           `json:"id"`
+	DisplayName     string           `json:"displayName"`
+	TenantType      string           `json:"tenantType"`
+	CountryLetters  *string          `json:"countryLetterCode"`
+	VerifiedDomains []verifiedDomain `json:"verifiedDomains"`
 }
 
-func passwordOf(p tenant.Password) password {
-	return password{DisplayName: optional(p.DisplayName), Start: stamp(p.Start), End: stamp(p.End), Hint: optional(p.Hint), ID: p.ID}
+type verifiedDomain struct {
+	Name      string `json:"name"`
+	Type      string `json:"type"`
+	IsDefault bool   `json:"isDefault"`
+	IsInitial bool   `json:"isInitial"`
 }
 
-func credentials(a tenant.Registration) ([]password, []keyCredential) {
-	passwords, keys := []password{}, []keyCredential{}
-	for _, p := range a.Passwords {
-		passwords = append(passwords, passwordOf(p))
-	}
-	for _, k := range a.Keys {
-		keys = append(keys, keyCredential{DisplayName: optional(k.DisplayName), Start: stamp(k.Start), End: stamp(k.End), ID: k.ID, Type: "AsymmetricX509Cert", Usage: "Verify"})
-	}
-	return passwords, keys
-}
+// signInAudience says that principals of this tenant alone sign in.
+const signInAudience = "AzureADMyOrg"
 
-func applicationOf(a tenant.Registration) application {
-	passwords, keys := credentials(a)
+func (d *Door) showApplication(a tenant.ApplicationObject) application {
+	none := redirects{[]string{}}
 	return application{
-		ID: a.ID, AppID: a.AppID, Created: stamp(a.Created), DisplayName: a.DisplayName, IdentifierURIs: listed(a.IdentifierURIs), PublisherDomain: "coffer.local",
-		SignInAudience: "AzureADMyOrg", Tags: []string{}, AppRoles: []any{}, Passwords: passwords, Keys: keys, RequiredAccess: []any{},
-		Web: webSettings{RedirectURIs: []string{}}, SPA: redirects{[]string{}}, PublicClient: redirects{[]string{}},
+		ID: a.ID, AppID: a.AppID, DisplayName: a.DisplayName, CreatedDateTime: date(a.Created), IdentifierURIs: orEmpty(a.IdentifierURIs),
+		SignInAudience: signInAudience, PublisherDomain: d.Domain, PasswordCredentials: showAll(a.Passwords, showPassword), KeyCredentials: showAll(a.Keys, showKey),
+		AppRoles: []struct{}{}, RequiredResourceAccess: []struct{}{}, Tags: []string{}, Web: web{redirects: none}, SPA: none, PublicClient: none,
+		API: api{OAuth2PermissionScopes: []struct{}{}, PreAuthorizedApplications: []struct{}{}, KnownClientApplications: []string{}},
 	}
 }
 
-func (d *Door) principalOf(p tenant.Principal) principal {
+func (d *Door) showPrincipal(p tenant.PrincipalObject) principal {
 	return principal{
-		ID: p.ID, Enabled: p.Enabled, AlternativeNames: []string{}, AppDisplayName: p.App.DisplayName, AppID: p.App.AppID, AppOwner: d.Tenant.TenantID(), Created: stamp(p.App.Created),
-		DisplayName: p.App.DisplayName, ReplyURLs: []string{}, Names: append([]string{p.App.AppID}, p.App.IdentifierURIs...), Type: "Application", SignInAudience: "AzureADMyOrg",
-		Tags: []string{}, AppRoles: []any{}, Keys: []keyCredential{}, PermissionsScopes: []any{}, Passwords: []password{},
+		ID: p.ID, AppID: p.AppID, DisplayName: p.DisplayName, AppDisplayName: p.DisplayName, AppOwnerOrganizationID: d.Tenant.TenantID(), AccountEnabled: p.Enabled,
+		ServicePrincipalType: principalType, ServicePrincipalNames: orEmpty(p.Names), AlternativeNames: []string{}, PasswordCredentials: showAll(p.Passwords, showPassword),
+		KeyCredentials: showAll(p.Keys, showKey), SignInAudience: signInAudience, AppRoles: []struct{}{}, OAuth2PermissionScopes: []struct{}{}, ReplyURLs: []string{}, Tags: []string{},
 	}
 }
 
-func userOf(u tenant.User) user {
-	return user{BusinessPhones: []string{}, DisplayName: u.DisplayName, Name: u.Name, ID: u.ID}
+// principalType is the type of every service principal that there is.
+const principalType = "Application"
+
+func showUser(u tenant.User) user {
+	return user{BusinessPhones: []string{}, DisplayName: u.DisplayName, UserPrincipalName: u.Name, ID: u.ID, AccountEnabled: u.Enabled, CreatedDateTime: date(u.Created), UserType: "Member"}
 }
 
-func federatedOf(f tenant.Federated) federated {
-	return federated{ID: f.ID, Name: f.Name, Issuer: f.Issuer, Subject: f.Subject, Description: optional(f.Description), Audiences: f.Audiences}
+func showPassword(p tenant.PasswordCredential) passwordCredential {
+	return passwordCredential{DisplayName: orNull(p.DisplayName), StartDateTime: date(p.Start), EndDateTime: date(p.End), Hint: orNull(p.Hint), KeyID: p.ID}
 }
 
-func listed(list []string) []string {
+func showKey(k tenant.KeyCredential) keyCredential {
+	return keyCredential{
+		CustomKeyIdentifier: base64.StdEncoding.EncodeToString(k.Thumbprint), DisplayName: orNull(k.DisplayName), KeyID: k.ID,
+		StartDateTime: date(k.Start), EndDateTime: date(k.End), Type: keyType, Usage: keyUsage,
+	}
+}
+
+// What a key credential is: a certificate, with whose key the client signs.
+const (
+	keyType  = "AsymmetricX509Cert"
+	keyUsage = "Verify"
+)
+
+func showFederated(f tenant.FederatedCredential) federatedCredential {
+	return federatedCredential{ID: f.ID, Name: f.Name, Issuer: f.Issuer, Subject: f.Subject, Description: orNull(f.Description), Audiences: orEmpty(f.Audiences)}
+}
+
+// showObject says of every object what it is.
+func (d *Door) showObject(o tenant.Object) any {
+	switch {
+	case o.Principal != nil:
+		out := d.showPrincipal(*o.Principal)
+		out.Type = typePrefix + "servicePrincipal"
+		return out
+	case o.User != nil:
+		out := showUser(*o.User)
+		out.Type = typePrefix + "user"
+		return out
+	}
+	out := d.showApplication(*o.Application)
+	out.Type = typePrefix + "application"
+	return out
+}
+
+const typePrefix = "#microsoft.graph."
+
+func showAll[T, Item any](all []T, show func(T) Item) []Item {
+	out := []Item{}
+	for _, one := range all {
+		out = append(out, show(one))
+	}
+	return out
+}
+
+func orEmpty(list []string) []string {
 	if list == nil {
 		return []string{}
 	}
 	return list
 }
 
-func decodeKey(text string) ([]byte, error) { return base64.StdEncoding.DecodeString(text) }
-
-// clip bounds what an error repeats of a request.
-func clip(text string) string {
-	if len(text) > 200 {
-		return text[:200] + "…"
+func orNull(text string) *string {
+	if text == "" {
+		return nil
 	}
-	return text
+	return &text
+}
+
+func date(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	text := t.UTC().Format("2006-01-02T15:04:05Z")
+	return &text
+}
+
+// parseDate reads a time of a request; nil is the zero time.
+func parseDate(name string, text *string) (time.Time, error) {
+	if text == nil {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(*text))
+	if err != nil || t.Year() < 1970 {
+		return t, badRequest("Invalid value specified for property '%s' of resource 'PasswordCredential'.", name)
+	}
+	return t, nil
 }

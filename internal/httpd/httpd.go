@@ -170,6 +170,7 @@ func Origin(r *http.Request) access.Origin {
 var knownNames = []string{
 	"api-version", "maxresults", "$skiptoken", "includePending", "request_id", "outContentType",
 	"resource", "client_id", "object_id", "msi_res_id", "mi_res_id", "authorization_endpoint", "client-request-id",
+	"$filter", "$select", "$top", "$count",
 }
 
 // queryNames keeps of a query the names that are known; … stands for every other part.

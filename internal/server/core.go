@@ -265,14 +265,14 @@ func (c *Core) doors() http.Handler {
 		Vaults: c.Vaults, Auth: c.Tenant, Rejected: c.Gate.Rejected, Suffix: o.Names.VaultSuffix, Audiences: o.Names.VaultAudiences,
 		Authority: o.Names.Authority(c.Tenant.TenantID()), Issuer: c.Tenant.Issuer(), Resource: o.Names.VaultResource, Region: o.Names.Location, Log: o.Log,
 	})
+	directory := graph.New(graph.Config{
+		Tenant: c.Tenant, Rejected: c.Gate.Rejected, Audiences: o.Names.GraphAudiences, Authority: o.Names.Authority(c.Tenant.TenantID()),
+		Domain: o.Names.TenantDomain, Log: o.Log, Now: time.Now,
+	})
 	login := entra.New(entra.Config{Tenant: c.Tenant, Hosts: o.Names.LoginHosts, Log: o.Log, Now: time.Now})
 	control := arm.New(arm.Config{
 		Vaults: c.Vaults, Tenant: c.Tenant, Auth: c.Tenant, Rejected: c.Gate.Rejected, Audiences: o.Names.ControlAudiences, Authority: o.Names.Authority(c.Tenant.TenantID()),
 		VaultURI: o.Names.VaultURI, Region: o.Names.Location, Cloud: o.Names.Cloud, Log: o.Log,
-	})
-	directory := graph.New(graph.Config{
-		Tenant: c.Tenant, Auth: c.Tenant, Rejected: c.Gate.Rejected, Audiences: o.Names.GraphAudiences, Authority: o.Names.Authority(c.Tenant.TenantID()),
-		Legacy: o.Names.LegacyGraph, Now: time.Now, Log: o.Log,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := httpd.Host(r)
@@ -283,10 +283,12 @@ func (c *Core) doors() http.Handler {
 			data.ServeHTTP(w, r)
 		case slices.Contains(o.Names.ControlHosts, host):
 			control.ServeHTTP(w, r)
-		case slices.Contains(o.Names.GraphHosts, host):
-			directory.ServeHTTP(w, r)
 		case slices.Contains(o.Names.LoginHosts, host):
 			login.ServeHTTP(w, r)
+		case slices.Contains(o.Names.GraphHosts, host):
+			directory.ServeHTTP(w, r)
+		case slices.Contains(o.Names.LegacyHosts, host):
+			graph.Legacy(w, r)
 		case r.URL.Path == "/healthz" && o.Names.Health:
 			c.health(w, r)
 		default:

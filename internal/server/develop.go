@@ -107,7 +107,7 @@ func (r *Run) start(ctx context.Context, d Development, authority *pki.Authority
 	if err := r.core.Tenant.EnsureApplication(ctx, app, secret); err != nil {
 		return err
 	}
-	if err := r.core.Tenant.EnsureAssignment(ctx, app.ObjectID, tenant.RoleOwner, "/"); err != nil {
+	if err := administer(ctx, r.core.Tenant, app); err != nil {
 		return err
 	}
 	r.core.Own(app)
@@ -134,6 +134,14 @@ func (r *Run) start(ctx context.Context, d Development, authority *pki.Authority
 	env.TenantID, env.ClientID, env.Secret = r.core.Tenant.TenantID(), app.AppID, secret
 	env.ConfigDir, err = d.configDir()
 	return err
+}
+
+// administer lets an application administer the directory and all resources.
+func administer(ctx context.Context, t *tenant.Service, app tenant.Application) error {
+	if err := t.EnsureAdministrator(ctx, app.ObjectID); err != nil {
+		return err
+	}
+	return t.EnsureAssignment(ctx, app.ObjectID, tenant.RoleOwner, "/")
 }
 
 // ensureDeveloper makes the user who signs in by a device code, which is what the
@@ -268,7 +276,7 @@ func (d Development) configDir() (string, error) {
 // runPrincipal derives the run's principal from the root key, so that it is the same
 // in every run on kept vaults and is stored nowhere.
 func runPrincipal(root seal.RootKey) (tenant.Application, string, error) {
-	app := tenant.Application{DisplayName: "coffer run", Admin: true}
+	app := tenant.Application{DisplayName: "coffer run"}
 	for purpose, id := range map[string]*string{"run application id": &app.AppID, "run object id": &app.ObjectID} {
 		var err error
 		if *id, err = derivedID(root, purpose); err != nil {
@@ -276,7 +284,7 @@ func runPrincipal(root seal.RootKey) (tenant.Application, string, error) {
 		}
 	}
 	secret, err := root.Derive("run client secret", 32)
-	return app, base64.RawURLEncoding.EncodeToString(secret), err
+	return app, "r" + base64.RawURLEncoding.EncodeToString(secret), err // tools take what begins with a hyphen for an option
 }
 
 func derivedID(root seal.RootKey, purpose string) (string, error) {

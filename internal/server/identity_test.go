@@ -96,12 +96,8 @@ func TestFederatedSignIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := access.Caller{TenantID: w.Tenant.TenantID(), ObjectID: developer.ID}
-	all, err := w.Tenant.ListRegistrations(ctx, admin, func(tenant.Registration) bool { return true })
-	if err != nil || len(all) != 1 {
-		t.Fatalf("%v %v", all, err)
-	}
 	for name, issuer := range map[string]string{"named": named.URL, "other": other.URL} {
-		if _, err := w.Tenant.PutFederated(ctx, admin, all[0].ID, tenant.Federated{Name: name, Issuer: issuer, Subject: pod, Audiences: []string{"api://AzureADTokenExchange"}}); err != nil {
+		if _, err := w.Tenant.AddFederatedCredential(ctx, admin, tenant.Ref{AppID: app.AppID}, tenant.FederatedCredential{Name: name, Issuer: issuer, Subject: pod, Audiences: []string{"api://AzureADTokenExchange"}}); err != nil {
 			t.Fatal(err)
 		}
 	}

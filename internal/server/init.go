@@ -50,7 +50,8 @@ func (m Made) clientEnvironment() map[string]string {
 const configTemplate = `# The configuration of coffer serve. Paths are relative to this file.
 
 # The domain that this installation has to itself: vaults are at
-# https://NAME.vault.DOMAIN, tokens at https://login.DOMAIN.
+# https://NAME.vault.DOMAIN, tokens at https://login.DOMAIN, the control plane at
+# https://management.DOMAIN, the directory at https://graph.DOMAIN.
 domain: %s
 
 # Where to listen. Clients have to reach this port under the names above; if they use
@@ -71,7 +72,7 @@ audit_file: audit.log
 # true refuses decryption with RSA1_5 and the CBCPAD algorithms, see docs/security.md.
 refuse_weak_padding: false
 
-# A certificate for *.vault.DOMAIN and login.DOMAIN:
+# A certificate for *.vault.DOMAIN and login., management. and graph.DOMAIN:
 #   certificate_file: tls.pem
 #   key_file: tls.key
 # or an authority of Coffer's own, which clients have to trust:
@@ -156,7 +157,7 @@ func writeSecrets(c Config) error {
 	if err := seal.WriteRootKeyFile(c.RootKeyFile, root); err != nil {
 		return err
 	}
-	authority, err := pki.NewAuthority(time.Now(), 10*365*24*time.Hour, []string{"vault." + c.Domain, "login." + c.Domain})
+	authority, err := pki.NewAuthority(time.Now(), 10*365*24*time.Hour, []string{"vault." + c.Domain, "login." + c.Domain, "management." + c.Domain, "graph." + c.Domain})
 	if err != nil {
 		return err
 	}
@@ -175,6 +176,9 @@ func populate(ctx context.Context, c Config, i Init, log *slog.Logger, made *Mad
 	}
 	app, secret, err := core.Tenant.CreateApplication(ctx, "administrator")
 	if err != nil {
+		return errors.Join(err, core.Close())
+	}
+	if err := administer(ctx, core.Tenant, app); err != nil {
 		return errors.Join(err, core.Close())
 	}
 	names, tenantID := core.Options.Names, core.Tenant.TenantID()

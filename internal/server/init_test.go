@@ -9,7 +9,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"coffer/internal/access"
+	"coffer/internal/audit"
+	"coffer/internal/seal"
 	"coffer/internal/server"
+	"coffer/internal/tenant"
 )
 
 // A failed init leaves nothing, and above all no administrator whose secret nobody saw.
@@ -86,4 +90,37 @@ func TestCloseWaitsForRequests(t *testing.T) {
 		t.Errorf("the request under way got %d", code)
 	}
 	<-closed
+}
+
+// The first application administers the directory and owns all resources.
+func TestFirstApplicationAdministers(t *testing.T) {
+	ctx, dir, quiet := context.Background(), t.TempDir(), slog.New(slog.DiscardHandler)
+	made, err := server.Initialize(ctx, server.Init{Dir: dir, Domain: "a.example.com", Listen: "127.0.0.1:0"}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := seal.ReadRootKeyFile(filepath.Join(dir, "root.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, err := server.Open(ctx, server.Options{
+		StorePath: filepath.Join(dir, "coffer.db"), Root: root, Sink: audit.Discard{}, Log: quiet, Names: server.DomainNames("a.example.com", ""),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer core.Close()
+	app, err := core.Tenant.GetApplication(ctx, made.ClientID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller := access.Caller{TenantID: made.TenantID, ObjectID: app.ObjectID, AppID: app.AppID}
+	name, password := "u@a.example.com", "12345678"
+	if _, err := core.Tenant.CreateUser(ctx, caller, tenant.UserEdit{Name: &name, DisplayName: &name, Password: &password}); err != nil {
+		t.Error(err)
+	}
+	all := func(a tenant.RoleAssignment) bool { return a.RoleID == tenant.RoleOwner && a.Scope == "/" }
+	if found, err := core.Tenant.ListRoleAssignments(ctx, caller, "/", all); err != nil || len(found) != 1 || found[0].PrincipalID != app.ObjectID {
+		t.Errorf("%+v, %v", found, err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"coffer/internal/arm"
+	"coffer/internal/graph"
 )
 
 // Names are the hosts, audiences and issuers of an installation.
@@ -20,15 +21,14 @@ type Names struct {
 	ControlHosts     []string
 	ControlAudiences []string
 	Cloud            arm.Cloud
-	// GraphHosts are those of the directory, GraphAudiences what tokens for it may have, and
-	// LegacyGraph the hosts of its older interface.
-	GraphHosts     []string
-	GraphAudiences []string
-	LegacyGraph    []string
-	Location       string // region that vaults report
-	Health         bool   // /healthz is served on other hosts
-	Issuer         func(tenantID string) string
-	Authority      func(tenantID string) string // what the challenge names
+	GraphHosts       []string // of the directory
+	GraphAudiences   []string // what tokens for it may have
+	LegacyHosts      []string // of its predecessor, which is not served
+	TenantDomain     string   // what the directory shows as the tenant's domain
+	Location         string   // region that vaults report
+	Health           bool     // /healthz is served on other hosts
+	Issuer           func(tenantID string) string
+	Authority        func(tenantID string) string // what the challenge names
 }
 
 // PublicNames are those of the public cloud, for `coffer run`: programs use them
@@ -38,13 +38,13 @@ func PublicNames() Names {
 	return Names{
 		VaultSuffix: "vault.azure.net", VaultResource: resource, VaultAudiences: []string{resource, resource + "/"},
 		Resources: []string{
-			resource, "https://management.azure.com", "https://management.core.windows.net", "https://graph.microsoft.com", "https://graph.windows.net",
+			resource, "https://management.azure.com", "https://management.core.windows.net", "https://graph.microsoft.com", "https://graph.windows.net", graph.AppID,
 		},
+		GraphHosts: []string{"graph.microsoft.com"}, LegacyHosts: []string{"graph.windows.net"},
+		GraphAudiences: []string{"https://graph.microsoft.com", "https://graph.microsoft.com/", graph.AppID}, TenantDomain: "coffer.local",
 		LoginHosts:       []string{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"},
 		ControlHosts:     []string{"management.azure.com", "management.core.windows.net"},
 		ControlAudiences: []string{"https://management.azure.com", "https://management.azure.com/", "https://management.core.windows.net", "https://management.core.windows.net/"},
-		GraphHosts:       []string{"graph.microsoft.com", "graph.windows.net"},
-		GraphAudiences:   []string{"https://graph.microsoft.com", "https://graph.microsoft.com/"}, LegacyGraph: []string{"graph.windows.net"},
 		Cloud: arm.Cloud{
 			Name: "AzureCloud", ResourceManager: "https://management.azure.com/", Login: "https://login.microsoftonline.com/", Graph: "https://graph.microsoft.com/",
 			Portal: "https://portal.azure.com", Audience: "https://management.core.windows.net/", VaultSuffix: resource[len("https://"):], Tenant: "common", IdentityKind: "AAD",
@@ -67,26 +67,31 @@ func DomainNames(domain, port string) Names {
 		}
 		return "https://" + net.JoinHostPort(host, port)
 	}
-	vaults, login, control, graph := "vault."+domain, "login."+domain, "management."+domain, "graph."+domain
-	resources := []string{at(vaults)}
+	vaults, login, control := "vault."+domain, "login."+domain, "management."+domain
+	resources := []string{at(vaults), at(control)}
 	if at(vaults) != "https://"+vaults {
 		resources = append(resources, "https://"+vaults)
 	}
 	names := Names{
 		VaultSuffix: vaults, VaultResource: at(vaults), Resources: resources, LoginHosts: []string{login}, Location: "local", Health: true,
 		ControlHosts: []string{control}, ControlAudiences: []string{at(control), at(control) + "/"},
-		GraphHosts: []string{graph}, GraphAudiences: []string{at(graph), at(graph) + "/"},
 		Cloud: arm.Cloud{
-			Name: "Coffer", ResourceManager: at(control), Login: at(login) + "/adfs", Graph: at(graph) + "/", Portal: at("portal." + domain), Audience: at(control),
+			Name: "Coffer", ResourceManager: at(control), Login: at(login) + "/adfs", Graph: at("graph."+domain) + "/", Portal: at("portal." + domain), Audience: at(control),
 			VaultSuffix: strings.TrimPrefix(at(vaults), "https://"), Tenant: "adfs", IdentityKind: "ADFS",
 		},
 		Issuer:    func(tenantID string) string { return at(login) + "/" + tenantID + "/" },
 		Authority: func(string) string { return at(login) + "/adfs" },
 	}
-	for _, resource := range resources {
+	for _, resource := range slices.DeleteFunc(slices.Clone(resources), func(r string) bool { return r == at(control) }) {
 		names.VaultAudiences = append(names.VaultAudiences, resource, resource+"/")
 	}
-	names.Resources = append(names.Resources, at(control), at(graph))
+	directory := "graph." + domain
+	names.GraphHosts, names.GraphAudiences, names.TenantDomain = []string{directory}, []string{graph.AppID}, domain
+	for _, resource := range slices.Compact([]string{at(directory), "https://" + directory}) {
+		names.Resources = append(names.Resources, resource)
+		names.GraphAudiences = append(names.GraphAudiences, resource, resource+"/")
+	}
+	names.Resources = append(names.Resources, graph.AppID)
 	return names
 }
 
@@ -104,5 +109,5 @@ func (n Names) VaultURI(name string) string {
 
 // Serves reports whether a door answers for the host, folded.
 func (n Names) Serves(host string) bool {
-	return slices.Contains(n.LoginHosts, host) || slices.Contains(n.ControlHosts, host) || slices.Contains(n.GraphHosts, host) || n.IsVault(host)
+	return slices.Contains(n.LoginHosts, host) || slices.Contains(n.ControlHosts, host) || slices.Contains(n.GraphHosts, host) || slices.Contains(n.LegacyHosts, host) || n.IsVault(host)
 }

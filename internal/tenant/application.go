@@ -18,8 +18,6 @@ type Application struct {
 	AppID       string // GUID, claim appid
 	ObjectID    string // GUID of its service principal, claim oid
 	DisplayName string
-	// Admin lets its principal administer the directory, when it is made.
-	Admin bool
 }
 
 type applicationRecord struct {
@@ -44,6 +42,7 @@ type keyRecord struct {
 	Certificate []byte `json:"certificate"` // DER
 	Start       int64  `json:"start"`       // Unix seconds
 	Expires     int64  `json:"exp"`
+	OfPrincipal bool   `json:"sp,omitempty"` // shown at the service principal, and removed with it
 }
 
 // federatedRecord lets an application sign in by a token of an outside issuer.
@@ -91,7 +90,8 @@ func (s *Service) CreateApplication(ctx context.Context, displayName string) (Ap
 
 // EnsureApplication sees to it that the application exists with these ids and this one
 // secret, which has to be as hard to guess as 256 random bits. When all is so already,
-// nothing is written. A service principal that exists is left as it is, disabled or not.
+// nothing is written. A service principal that exists is left as it is, disabled or not, and
+// what else the directory has of the application stays.
 func (s *Service) EnsureApplication(ctx context.Context, app Application, secret string) error {
 	for name, id := range map[string]string{"client": app.AppID, "object": app.ObjectID} {
 		if _, ok := guid(id); !ok {
@@ -119,7 +119,7 @@ func (s *Service) ensureApplication(ctx context.Context, app Application, secret
 		if err := s.open(found.application, place(kindApplication, app.AppID), &record); err != nil {
 			return err
 		}
-		if record.ObjectID != app.ObjectID {
+		if record.ObjectID != "" && record.ObjectID != app.ObjectID {
 			return fmt.Errorf("tenant: the application %s has the service principal %s, not %s", app.AppID, record.ObjectID, app.ObjectID)
 		}
 		if found.principal.Exists() && len(record.Secrets) == 1 && record.Secrets[0].is(secret) && record.Secrets[0].Expires == 0 {
@@ -143,17 +143,24 @@ func (s *Service) pair(ctx context.Context, app Application) (pair, error) {
 }
 
 // putApplication writes both records; was is what is there now. An existing principal
-// stays.
+// stays, and so do the members that are not given here.
 func (s *Service) putApplication(ctx context.Context, g seal.Grant, was pair, app Application, kept secretRecord) error {
 	was.application.Key, was.principal.Key = applicationKey(app.AppID), principalKey(app.ObjectID)
-	record := applicationRecord{AppID: app.AppID, ObjectID: app.ObjectID, DisplayName: app.DisplayName, Secrets: []secretRecord{kept}, Created: s.config.Now().Unix()}
+	record := applicationRecord{Created: s.config.Now().Unix()}
+	if was.application.Exists() {
+		record = applicationRecord{}
+		if err := s.open(was.application, place(kindApplication, app.AppID), &record); err != nil {
+			return err
+		}
+	}
+	record.AppID, record.ObjectID, record.DisplayName, record.Secrets = app.AppID, app.ObjectID, app.DisplayName, []secretRecord{kept}
 	box, err := s.seal(g, place(kindApplication, app.AppID), record)
 	if err != nil {
 		return err
 	}
 	changes := []change{{was.application, box}}
 	if !was.principal.Exists() {
-		box, err := s.seal(g, place(kindPrincipal, app.ObjectID), principalRecord{ObjectID: app.ObjectID, AppID: app.AppID, Enabled: true, Admin: app.Admin})
+		box, err := s.seal(g, place(kindPrincipal, app.ObjectID), principalRecord{ObjectID: app.ObjectID, AppID: app.AppID, Enabled: true})
 		if err != nil {
 			return err
 		}
@@ -207,20 +214,24 @@ func (s *Service) changeApplication(ctx context.Context, operation, appID string
 	})
 }
 
-// RemoveApplication removes an application and its service principal. Their tokens are
-// refused from the next request on. The error is ErrNotFound when there is none.
+// RemoveApplication removes an application, its service principal and its role assignments.
+// Its tokens are refused from the next request on. The error is ErrNotFound when there is none.
 func (s *Service) RemoveApplication(ctx context.Context, appID string) error {
-	return s.system(ctx, "ApplicationDelete", clip(appID), func(seal.Grant) error {
+	return s.system(ctx, "ApplicationDelete", clip(appID), func(g seal.Grant) error {
 		return retry(func() error {
 			record, _, err := s.application(ctx, appID)
 			if err != nil {
 				return err
 			}
-			found, err := s.pair(ctx, record.application())
+			recs, err := s.config.Store.Get(ctx, store.Ask{Key: applicationKey(record.AppID)}, store.Ask{Key: principalKey(record.ObjectID)}, store.Ask{Key: rolesKey})
 			if err != nil {
 				return err
 			}
-			return s.commit(ctx, change{was: found.application}, change{was: found.principal})
+			changes, err := s.removal(g, recs[2], recs[0], recs[1], record.ObjectID)
+			if err != nil {
+				return err
+			}
+			return s.commit(ctx, changes...)
 		})
 	})
 }

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"coffer/internal/access"
-	"coffer/internal/gate"
 	"coffer/internal/seal"
 	"coffer/internal/store"
 )
+
+// ErrDecided means that a device code was approved or declined before.
+var ErrDecided = errors.New("tenant: the device code was decided on before")
 
 // DeviceLifetime is how long a device code is good.
 const DeviceLifetime = 15 * time.Minute
@@ -45,7 +47,9 @@ func (s *Service) devicePlace() seal.Place {
 	return seal.Place{Purpose: seal.PurposeDevice, Kind: kindUser, Name: s.tenantID, Object: "device", Format: format}
 }
 
-func deviceKey(userCode string) store.Key { return store.Key("t/device/" + userCode) }
+const devicePrefix store.Key = "t/device/"
+
+func deviceKey(userCode string) store.Key { return devicePrefix + store.Key(userCode) }
 
 // A user code has letters that are not taken for others, and make no words (RFC 8628, 6.1).
 // The last one is computed from the others, so that a mistyped code is found out.
@@ -234,14 +238,16 @@ func (s *Service) DeclineDeviceCode(ctx context.Context, caller access.Caller, c
 }
 
 func (s *Service) userWithID(ctx context.Context, oid string) (found userRecord, err error) {
-	err = s.scan(ctx, "t/user/", func(rec store.Record) error {
-		r, err := s.openUser(rec)
-		if err == nil && strings.EqualFold(r.ObjectID, oid) {
-			found = r
+	d, err := s.directory(ctx)
+	if err != nil {
+		return found, err
+	}
+	for _, u := range d.users {
+		if strings.EqualFold(u.value.ObjectID, oid) {
+			found = u.value
 		}
-		return err
-	})
-	return found, err
+	}
+	return found, nil
 }
 
 // decideDevice writes a decision, unless there is one, and removes those that have expired.
@@ -250,11 +256,7 @@ func (s *Service) decideDevice(ctx context.Context, caller access.Caller, name, 
 	if err != nil {
 		return err
 	}
-	request := gate.Request{
-		Caller: known, Operation: gate.Operation{Name: name, Permission: access.Permission{Collection: "directory", Verb: name}},
-		Subject: gate.Subject{Rules: access.Rules{Everybody: known.Admin}},
-	}
-	return s.config.Gate.Write(ctx, request, func(g seal.Grant) error {
+	return s.config.Gate.Write(ctx, directoryRequest(known, name, "deviceCodes/decide", "", access.Directory{}), func(g seal.Grant) error {
 		typed, ok := userCode(code)
 		if !ok {
 			return ErrNotFound
@@ -274,7 +276,7 @@ func (s *Service) putDevice(ctx context.Context, g seal.Grant, code string, deci
 		return err
 	}
 	if was.Expires != 0 {
-		return ErrExists
+		return ErrDecided
 	}
 	rec.Key = deviceKey(code)
 	box, err := s.seal(g, place(kindDevice, code), decided)
@@ -282,16 +284,21 @@ func (s *Service) putDevice(ctx context.Context, g seal.Grant, code string, deci
 		return err
 	}
 	changes := []change{{rec, box}}
-	err = s.scan(ctx, "t/device/", func(old store.Record) error {
+	var all []store.Record
+	if err := s.config.Store.View(ctx, func(tx store.Tx) (err error) {
+		all, err = scan(tx, devicePrefix)
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, old := range all {
 		var r deviceRecord
-		err := s.open(old, place(kindDevice, string(old.Key[len("t/device/"):])), &r)
-		if err == nil && old.Key != rec.Key && s.config.Now().Unix() >= r.Expires {
+		if err := s.open(old, place(kindDevice, strings.TrimPrefix(string(old.Key), string(devicePrefix))), &r); err != nil {
+			return err
+		}
+		if old.Key != rec.Key && s.config.Now().Unix() >= r.Expires {
 			changes = append(changes, change{was: old})
 		}
-		return err
-	})
-	if err != nil {
-		return err
 	}
 	return s.commit(ctx, changes...)
 }

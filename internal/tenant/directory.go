@@ -2,13 +2,8 @@ package tenant
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -18,415 +13,375 @@ import (
 	"coffer/internal/store"
 )
 
-// The directory: applications, their principals and credentials, as their owners see and
-// change them. Every principal of the tenant may read; whoever makes an application owns
-// it; only owners and administrators of the directory change it.
+// A DirectoryCode is what is wrong with a request to the directory, in the service's words.
+type DirectoryCode string
 
-// The refusals of the directory.
-var (
-	// ErrNoApplication means that a principal was to be made for an application that does
-	// not exist.
-	ErrNoApplication = errors.New("tenant: there is no such application")
-	// ErrExists means that there is one already.
-	ErrExists = errors.New("tenant: it exists already")
-	// ErrChanged means that another change came in between, again and again.
-	ErrChanged = store.ErrChanged
+// The codes.
+const (
+	ObjectNotFound  DirectoryCode = "Request_ResourceNotFound"
+	BadObject       DirectoryCode = "Request_BadRequest"
+	ObjectConflict  DirectoryCode = "Request_MultipleObjectsWithSameKeyValue"
+	QuotaExceeded   DirectoryCode = "Directory_QuotaExceeded"
+	NotOwnedAnyMore DirectoryCode = "Authorization_RequestDenied"
+	DelegatedOnly   DirectoryCode = "BadRequest"
 )
 
-// An InputError is a member of a request that cannot be.
-type InputError struct{ Message string }
+// A DirectoryError is a refused request to the directory. A refusal for want of rights is a
+// *gate.Denied, or NotOwnedAnyMore if they were lost while the request was under way.
+type DirectoryError struct {
+	Code    DirectoryCode
+	Message string
+}
 
 // Error returns the message.
-func (e *InputError) Error() string { return "tenant: " + e.Message }
+func (e *DirectoryError) Error() string { return e.Message }
 
-func badInput(format string, args ...any) error {
-	return &InputError{Message: fmt.Sprintf(format, args...)}
+// AuditCode is what the audit log shows as the outcome.
+func (e *DirectoryError) AuditCode() string { return string(e.Code) }
+
+func badObject(format string, args ...any) error {
+	return &DirectoryError{Code: BadObject, Message: fmt.Sprintf(format, args...)}
 }
 
-// A Registration is an application as the directory shows it.
-type Registration struct {
-	ID             string // object id
-	AppID          string
-	PrincipalID    string // object id of its service principal; empty: it has none
-	DisplayName    string
-	IdentifierURIs []string
-	Owners         []string
-	Created        time.Time
-	Passwords      []Password
-	Keys           []KeyCredential
-	Federated      []Federated
+func objectConflict(format string, args ...any) error {
+	return &DirectoryError{Code: ObjectConflict, Message: fmt.Sprintf(format, args...)}
 }
 
-// A Password is a secret of an application, as far as it can be shown.
-type Password struct {
-	ID, DisplayName, Hint string
-	Start, End            time.Time // zero: none
+// noObject has the service's text (documented).
+func noObject(id string) error {
+	return &DirectoryError{Code: ObjectNotFound, Message: fmt.Sprintf(
+		"Resource '%s' does not exist or one of its queried reference-property objects are not present.", clip(id))}
 }
 
-// A KeyCredential is a certificate by whose key an application can sign in.
-type KeyCredential struct {
-	ID, DisplayName string
-	Certificate     []byte // DER
-	Start, End      time.Time
+// A Ref names an application, or a service principal, by its object id or its client id.
+type Ref struct {
+	Principal bool
+	ID, AppID string
 }
 
-// A Federated credential lets an application sign in by a token of an outside issuer.
-type Federated struct {
-	ID, Name, Description, Issuer, Subject string
-	Audiences                              []string
+func (r Ref) String() string {
+	if r.AppID != "" {
+		return r.AppID
+	}
+	return r.ID
 }
 
-// A Principal is a service principal as the directory shows it.
-type Principal struct {
-	ID      string
-	Enabled bool
-	App     Registration
+// A Query asks for a part of a collection. Match nil takes everything.
+type Query[T any] struct {
+	Match func(T) bool
+	After string // Page.Next of the page before
+	Size  int    // at least 1
 }
 
-// The bounds of an application (the service's where it has one).
+// A Page is an answer to a Query.
+type Page[T any] struct {
+	Items []T
+	Next  string // empty: there is no more
+	Total int    // how many match
+}
+
+// kept is a record with what was parsed of it, which is shared and never changed.
+type kept[T any] struct {
+	store.Record
+	value T
+}
+
+// A directory is everything that is in the directory, from one snapshot, in the order of the
+// keys. Directories are small, so the collections have no other index than what is made when
+// they are read.
+type directory struct {
+	applications []kept[applicationRecord]
+	principals   []kept[principalRecord] // users are among them
+	users        []kept[userRecord]
+	roles        store.Record
+
+	byAppID    map[string]int // of applications
+	byObjectID map[string]int // of principals
+}
+
+// The prefixes of the collections.
 const (
-	maxFederated   = 20
-	maxKeys        = 100
-	maxOwners      = 100
-	maxURIs        = 50
-	maxDisplayName = 256
-	maxScan        = 500
+	applicationPrefix store.Key = "t/app/"
+	principalPrefix   store.Key = "t/sp/"
+	userPrefix        store.Key = "t/user/"
 )
 
-// objectID is the id of the application itself.
-func (r applicationRecord) objectID() string {
+func userKey(name string) store.Key { return userPrefix + store.Key(strings.ToLower(name)) }
+
+func (s *Service) directory(ctx context.Context) (*directory, error) {
+	d := &directory{}
+	var applications, principals, users []store.Record
+	err := s.config.Store.View(ctx, func(tx store.Tx) (err error) {
+		applications, principals, users = nil, nil, nil
+		for prefix, into := range map[store.Key]*[]store.Record{applicationPrefix: &applications, principalPrefix: &principals, userPrefix: &users} {
+			if *into, err = scan(tx, prefix); err != nil {
+				return err
+			}
+		}
+		d.roles, err = tx.Get(rolesKey)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if d.applications, err = parse(s, s.applications, applications, kindApplication, applicationPrefix); err != nil {
+		return nil, err
+	}
+	if d.principals, err = parse(s, s.principals, principals, kindPrincipal, principalPrefix); err != nil {
+		return nil, err
+	}
+	d.users, err = parse(s, s.users, users, kindUser, userPrefix)
+	d.index()
+	return d, err
+}
+
+func (d *directory) index() {
+	d.byAppID, d.byObjectID = make(map[string]int, len(d.applications)), make(map[string]int, len(d.principals))
+	for i, a := range d.applications {
+		d.byAppID[strings.ToLower(a.value.AppID)] = i
+	}
+	for i, p := range d.principals {
+		d.byObjectID[strings.ToLower(p.value.ObjectID)] = i
+	}
+}
+
+// scan reads all records below a prefix.
+func scan(tx store.Tx, prefix store.Key) (all []store.Record, err error) {
+	const step = 500
+	for after := store.Key(""); ; after = all[len(all)-1].Key {
+		recs, err := tx.Scan(prefix, after, step)
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, recs...); len(recs) < step {
+			return all, nil
+		}
+	}
+}
+
+// parse opens records, but for those that are in the cache.
+func parse[T any](s *Service, cache *store.Cache[T], recs []store.Record, kind string, prefix store.Key) ([]kept[T], error) {
+	out := make([]kept[T], 0, len(recs))
+	for _, rec := range recs {
+		value, _, err := cache.Look(rec.Key).Value(rec, func(rec store.Record) (value T, err error) {
+			return value, s.open(rec, place(kind, strings.TrimPrefix(string(rec.Key), string(prefix))), &value)
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, kept[T]{rec, value})
+	}
+	return out, nil
+}
+
+// application finds what a Ref names, with its principal, if it has one.
+func (d *directory) application(ref Ref) (app kept[applicationRecord], principal kept[principalRecord], err error) {
+	for _, app := range d.applications {
+		if !ref.names(app.value) {
+			continue
+		}
+		principal, _ := d.principal(app.value.ObjectID)
+		if ref.Principal && !principal.Exists() {
+			break
+		}
+		return app, principal, nil
+	}
+	return app, principal, noObject(ref.String())
+}
+
+func (r Ref) names(a applicationRecord) bool {
+	switch {
+	case r.AppID != "":
+		return strings.EqualFold(a.AppID, r.AppID)
+	case r.Principal:
+		return a.ObjectID != "" && strings.EqualFold(a.ObjectID, r.ID)
+	}
+	return strings.EqualFold(a.id(), r.ID)
+}
+
+func (d *directory) principal(oid string) (kept[principalRecord], bool) {
+	at, ok := d.byObjectID[strings.ToLower(oid)]
+	if !ok || oid == "" {
+		return kept[principalRecord]{}, false
+	}
+	return d.principals[at], true
+}
+
+// user finds a user by object id or userPrincipalName.
+func (d *directory) user(ref string) (kept[userRecord], kept[principalRecord], error) {
+	for _, u := range d.users {
+		if ref != "" && (strings.EqualFold(u.value.ObjectID, ref) || strings.EqualFold(u.value.Name, ref)) {
+			principal, _ := d.principal(u.value.ObjectID)
+			return u, principal, nil
+		}
+	}
+	return kept[userRecord]{}, kept[principalRecord]{}, noObject(ref)
+}
+
+// id is the object id of the application itself. Records of the first version have none;
+// theirs follows from the client id, so that it is always the same.
+func (r applicationRecord) id() string {
 	if r.ID != "" {
 		return r.ID
 	}
-	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("coffer application "+strings.ToLower(r.AppID))).String()
+	return uuid.NewSHA1(applicationIDs, []byte(strings.ToLower(r.AppID))).String()
 }
 
-func (r applicationRecord) registration() Registration {
-	out := Registration{
-		ID: r.objectID(), AppID: r.AppID, PrincipalID: r.ObjectID, DisplayName: r.DisplayName, IdentifierURIs: slices.Clone(r.IdentifierURIs),
-		Owners: slices.Clone(r.Owners), Created: time.Unix(r.Created, 0),
-	}
-	for _, s := range r.Secrets {
-		out.Passwords = append(out.Passwords, Password{ID: s.ID, DisplayName: s.DisplayName, Hint: s.Hint, Start: when(s.Start), End: when(s.Expires)})
-	}
-	for _, k := range r.Keys {
-		out.Keys = append(out.Keys, KeyCredential{ID: k.ID, DisplayName: k.DisplayName, Certificate: k.Certificate, Start: when(k.Start), End: when(k.Expires)})
-	}
-	for _, f := range r.Federated {
-		out.Federated = append(out.Federated, Federated{ID: f.ID, Name: f.Name, Description: f.Description, Issuer: f.Issuer, Subject: f.Subject, Audiences: f.Audiences})
-	}
-	return out
-}
+// applicationIDs is the name space of derived ids, a random UUID.
+var applicationIDs = uuid.MustParse("6f0c7e0e-6a0b-4f5e-9d6c-3b3a3c5a8d21")
 
-func when(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0)
-}
-
-// directoryOperation is what the audit log shows; the directory decides by itself.
-func directoryOperation(name string) gate.Operation {
-	return gate.Operation{Name: name, Permission: access.Permission{Collection: "directory", Verb: name}}
-}
-
-func directoryRequest(caller access.Caller, name, object string, allowed bool) gate.Request {
-	return gate.Request{Caller: caller, Operation: directoryOperation(name), Subject: gate.Subject{Object: object, Rules: access.Rules{Everybody: allowed}}}
-}
-
-// readDirectory lets every principal of the tenant read.
-func (s *Service) readDirectory(ctx context.Context, caller access.Caller, name, object string, fn func(access.Caller) error) error {
-	known, _, err := s.known(ctx, caller)
-	if err != nil {
-		return err
-	}
-	return s.config.Gate.Read(ctx, directoryRequest(known, name, object, true), func(seal.Grant) error { return fn(known) })
-}
-
-// eachApplication calls fn with every application.
-func (s *Service) eachApplication(ctx context.Context, fn func(applicationRecord, store.Record) error) error {
-	return s.scan(ctx, "t/app/", func(rec store.Record) error {
-		var record applicationRecord
-		if err := s.open(rec, place(kindApplication, string(rec.Key[len("t/app/"):])), &record); err != nil {
-			return err
-		}
-		return fn(record, rec)
-	})
-}
-
-// scan reads all records with a prefix from one snapshot.
-func (s *Service) scan(ctx context.Context, prefix store.Key, fn func(store.Record) error) error {
-	return s.config.Store.View(ctx, func(tx store.Tx) error {
-		last := store.Key("")
-		for {
-			recs, err := tx.Scan(prefix, last, maxScan)
-			if err != nil {
-				return err
-			}
-			for _, rec := range recs {
-				if err := fn(rec); err != nil {
-					return err
-				}
-			}
-			if len(recs) < maxScan {
-				return nil
-			}
-			last = recs[len(recs)-1].Key
-		}
-	})
-}
-
-// ListRegistrations returns the applications that match.
-func (s *Service) ListRegistrations(ctx context.Context, caller access.Caller, match func(Registration) bool) (out []Registration, err error) {
-	err = s.readDirectory(ctx, caller, "ApplicationList", "", func(access.Caller) error {
-		return s.eachApplication(ctx, func(r applicationRecord, _ store.Record) error {
-			if one := r.registration(); match(one) {
-				out = append(out, one)
-			}
-			return nil
-		})
-	})
-	return out, err
-}
-
-// findApplication finds an application by a property. The error is ErrNotFound.
-func (s *Service) findApplication(ctx context.Context, is func(applicationRecord) bool) (found applicationRecord, was store.Record, err error) {
-	err = s.eachApplication(ctx, func(r applicationRecord, rec store.Record) error {
-		if was.Revision == 0 && is(r) {
-			found, was = r, rec
-		}
-		return nil
-	})
-	if err == nil && was.Revision == 0 {
-		err = ErrNotFound
-	}
-	return found, was, err
-}
-
-// byID finds an application by its own object id; by says what else an id may be.
-func byID(id string) func(applicationRecord) bool {
-	return func(r applicationRecord) bool { return strings.EqualFold(r.objectID(), id) }
-}
-
-func byPrincipal(id string) func(applicationRecord) bool {
-	return func(r applicationRecord) bool { return id != "" && strings.EqualFold(r.ObjectID, id) }
-}
-
-// Registration returns an application by its object id. The error is ErrNotFound.
-func (s *Service) Registration(ctx context.Context, caller access.Caller, id string) (out Registration, err error) {
-	err = s.readDirectory(ctx, caller, "ApplicationGet", clip(id), func(access.Caller) error {
-		r, _, err := s.findApplication(ctx, byID(id))
-		out = r.registration()
-		return err
-	})
-	return out, err
-}
-
-// A NewRegistration is what a request says of an application to be made.
-type NewRegistration struct {
-	DisplayName    string
-	IdentifierURIs []string
-	Keys           []KeyCredential
-}
-
-// Register makes an application, without a service principal; the caller owns it.
-func (s *Service) Register(ctx context.Context, caller access.Caller, in NewRegistration) (out Registration, err error) {
-	known, _, err := s.known(ctx, caller)
-	if err != nil {
-		return out, err
-	}
-	record := applicationRecord{AppID: uuid.NewString(), ID: uuid.NewString(), Created: s.config.Now().Unix(), Owners: []string{strings.ToLower(known.ObjectID)}}
-	err = s.config.Gate.Write(ctx, directoryRequest(known, "ApplicationCreate", record.AppID, true), func(g seal.Grant) error {
-		if err := record.set(RegistrationChange{DisplayName: &in.DisplayName, IdentifierURIs: &in.IdentifierURIs, Keys: &in.Keys}); err != nil {
-			return err
-		}
-		box, err := s.seal(g, place(kindApplication, record.AppID), record)
-		if err != nil {
-			return err
-		}
-		return s.commit(ctx, change{store.Record{Key: applicationKey(record.AppID)}, box})
-	})
-	return record.registration(), err
-}
-
-// A RegistrationChange is what a request changes. What is nil stays.
-type RegistrationChange struct {
-	DisplayName    *string
-	IdentifierURIs *[]string
-	Keys           *[]KeyCredential // those with an id of one that there is stay as they are
-}
-
-func (r *applicationRecord) set(in RegistrationChange) error {
-	if in.DisplayName != nil {
-		if *in.DisplayName == "" || len(*in.DisplayName) > maxDisplayName {
-			return badInput("A value of 1 to %d characters is required for property 'displayName' of resource 'Application'.", maxDisplayName)
-		}
-		r.DisplayName = *in.DisplayName
-	}
-	if in.IdentifierURIs != nil {
-		if len(*in.IdentifierURIs) > maxURIs {
-			return badInput("An application can have %d identifierUris.", maxURIs)
-		}
-		r.IdentifierURIs = slices.Clone(*in.IdentifierURIs)
-	}
-	if in.Keys != nil {
-		return r.setKeys(*in.Keys)
-	}
-	return nil
-}
-
-func (r *applicationRecord) setKeys(keys []KeyCredential) error {
-	if len(keys) > maxKeys {
-		return badInput("An application can have %d keyCredentials.", maxKeys)
-	}
-	var out []keyRecord
-	for _, key := range keys {
-		if at := slices.IndexFunc(r.Keys, func(k keyRecord) bool { return k.ID == key.ID }); at >= 0 && len(key.Certificate) == 0 {
-			out = append(out, r.Keys[at])
+// page cuts what a query asks for out of items in the order of their keys.
+func page[R, T any](all []kept[R], show func(kept[R]) (T, bool), q Query[T]) (p Page[T]) {
+	last := ""
+	for _, one := range all {
+		item, ok := show(one)
+		if !ok || q.Match != nil && !q.Match(item) {
 			continue
 		}
-		certificate, err := x509.ParseCertificate(key.Certificate)
-		if err != nil {
-			return badInput("The 'key' of a key credential has to be an X.509 certificate, DER in base64.")
+		p.Total++
+		switch {
+		case string(one.Key) <= q.After:
+		case len(p.Items) < q.Size:
+			p.Items, last = append(p.Items, item), string(one.Key)
+		default:
+			p.Next = last
 		}
-		record := keyRecord{ID: key.ID, DisplayName: key.DisplayName, Certificate: key.Certificate, Start: certificate.NotBefore.Unix(), Expires: certificate.NotAfter.Unix()}
-		if _, ok := guid(record.ID); !ok {
-			record.ID = uuid.NewString()
-		}
-		if !key.End.IsZero() && key.End.Unix() < record.Expires {
-			record.Expires = key.End.Unix()
-		}
-		out = append(out, record)
 	}
-	r.Keys = out
-	return nil
+	return p
 }
 
-// changeDirectory finds an application, decides whether the caller may change it, and puts
-// what edit makes of it; again if another change came in between.
-func (s *Service) changeDirectory(ctx context.Context, caller access.Caller, name string, is func(applicationRecord) bool, edit func(*applicationRecord) error) (out Registration, err error) {
+// directoryRequest is a request to the gate. The right is what the audit log and the rules
+// call the operation, such as applications/update.
+func directoryRequest(caller access.Caller, name, right, object string, who access.Directory) gate.Request {
+	return gate.Request{
+		Caller: caller, Operation: gate.Operation{Name: name, Permission: access.Permission{Directory: right}},
+		Subject: gate.Subject{Object: right[:strings.IndexByte(right, '/')+1] + clip(object), Rules: access.Rules{Directory: who}},
+	}
+}
+
+// readDirectory hands over a snapshot; every principal of the tenant may read all of it.
+func (s *Service) readDirectory(ctx context.Context, caller access.Caller, name, collection, object string, fn func(*directory) error) error {
 	known, _, err := s.known(ctx, caller)
 	if err != nil {
-		return out, err
+		return err
 	}
-	err = retry(func() error {
-		record, was, err := s.findApplication(ctx, is)
+	r := directoryRequest(known, name, collection+"/read", object, access.Directory{Anyone: true})
+	return s.config.Gate.Read(ctx, r, func(seal.Grant) error {
+		d, err := s.directory(ctx)
 		if err != nil {
 			return err
 		}
-		return s.config.Gate.Write(ctx, directoryRequest(known, name, record.AppID, record.ownedBy(known)), func(g seal.Grant) error {
-			if err := edit(&record); err != nil {
+		return fn(d)
+	})
+}
+
+// An operation is a change of the directory.
+type operation struct {
+	name   string // of the audit log
+	right  string // collection/verb
+	object string
+	// who says who may do it, with what is there.
+	who func(*directory) access.Directory
+	// before, if not nil, is done once, when it is decided and before others have to wait.
+	before func() error
+	// do makes the changes. It may be called more than once, each time with what is there.
+	do func(seal.Grant, *directory) ([]change, error)
+}
+
+// changeDirectory decides, and decides again in front of the commit. Changes are made one
+// after the other, because what has to be unique is looked for in the snapshot.
+func (s *Service) changeDirectory(ctx context.Context, caller access.Caller, o operation) error {
+	known, _, err := s.known(ctx, caller)
+	if err != nil {
+		return err
+	}
+	d, err := s.directory(ctx)
+	if err != nil {
+		return err
+	}
+	r := directoryRequest(known, o.name, o.right, o.object, o.who(d))
+	return s.config.Gate.Write(ctx, r, func(g seal.Grant) error {
+		if o.before != nil {
+			if err := o.before(); err != nil {
 				return err
 			}
-			out = record.registration()
-			box, err := s.seal(g, place(kindApplication, record.AppID), record)
+		}
+		s.changing.Lock()
+		defer s.changing.Unlock()
+		return retry(func() error {
+			d, err := s.directory(ctx)
 			if err != nil {
 				return err
 			}
-			return s.commit(ctx, change{was, box})
+			if now := (access.Rules{Directory: o.who(d)}).Allow(known, r.Operation.Permission, ""); !now.Allowed {
+				return &DirectoryError{Code: NotOwnedAnyMore, Message: "Insufficient privileges to complete the operation."}
+			}
+			changes, err := o.do(g, d)
+			if err != nil || len(changes) == 0 {
+				return err
+			}
+			return s.commit(ctx, changes...)
 		})
 	})
-	return out, err
 }
 
-// ownedBy reports whether the caller may change the application: an administrator, or an
-// owner. An application does not own itself.
-func (r applicationRecord) ownedBy(caller access.Caller) bool {
-	return caller.Admin || slices.ContainsFunc(r.Owners, func(id string) bool { return strings.EqualFold(id, caller.ObjectID) })
-}
+// administrators alone may do an operation.
+func administrators(*directory) access.Directory { return access.Directory{} }
 
-// ChangeRegistration changes an application.
-func (s *Service) ChangeRegistration(ctx context.Context, caller access.Caller, id string, in RegistrationChange) error {
-	_, err := s.changeDirectory(ctx, caller, "ApplicationUpdate", byID(id), func(r *applicationRecord) error { return r.set(in) })
-	return err
-}
+// anyone may do an operation.
+func anyone(*directory) access.Directory { return access.Directory{Anyone: true} }
 
-// SetOwner makes a principal an owner of an application, or no more.
-func (s *Service) SetOwner(ctx context.Context, caller access.Caller, id, principal string, owns bool) error {
-	if _, err := s.principalType(ctx, principal); owns && err != nil {
-		return badInput("The owner '%s' does not exist in the directory.", clip(principal))
+// forgetting is the change that takes a principal's role assignments away.
+func (s *Service) forgetting(g seal.Grant, rec store.Record, oid string) ([]change, error) {
+	if !rec.Exists() {
+		return nil, nil
 	}
-	_, err := s.changeDirectory(ctx, caller, "ApplicationOwnerChange", byID(id), func(r *applicationRecord) error {
-		before := len(r.Owners)
-		r.Owners = slices.DeleteFunc(r.Owners, func(o string) bool { return strings.EqualFold(o, principal) })
-		switch {
-		case owns && len(r.Owners) >= maxOwners:
-			return badInput("An application can have %d owners.", maxOwners)
-		case owns:
-			r.Owners = append(r.Owners, strings.ToLower(principal))
-		case len(r.Owners) == before:
-			return ErrNotFound
-		}
-		return nil
-	})
-	return err
-}
-
-// Unregister removes an application with its principal and what was assigned to it. Its
-// tokens are refused from the next request on.
-func (s *Service) Unregister(ctx context.Context, caller access.Caller, id string) error {
-	return s.removeParts(ctx, caller, "ApplicationDelete", byID(id), true)
-}
-
-// removeParts removes a principal, and its application if whole is set.
-func (s *Service) removeParts(ctx context.Context, caller access.Caller, name string, is func(applicationRecord) bool, whole bool) error {
-	known, _, err := s.known(ctx, caller)
-	if err != nil {
-		return err
+	var roles rolesRecord
+	if err := s.open(rec, place(kindRoles, ""), &roles); err != nil {
+		return nil, err
 	}
-	record, was, err := s.findApplication(ctx, is)
-	if err != nil {
-		return err
+	before := len(roles.Assignments)
+	if roles.forget(oid); len(roles.Assignments) == before {
+		return nil, nil
 	}
-	return s.config.Gate.Write(ctx, directoryRequest(known, name, record.AppID, record.ownedBy(known)), func(g seal.Grant) error {
-		oid := record.ObjectID
-		changes := []change{{was: was}}
-		if !whole {
-			record.ObjectID = ""
-			box, err := s.seal(g, place(kindApplication, record.AppID), record)
-			if err != nil {
-				return err
-			}
-			changes[0].box = box
-		}
-		if oid != "" {
-			recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(oid)})
-			if err != nil {
-				return err
-			}
-			if recs[0].Exists() {
-				changes = append(changes, change{was: recs[0]})
-			}
-		}
-		if err := s.commit(ctx, changes...); err != nil || oid == "" {
-			return err
-		}
-		return s.forgetPrincipal(ctx, g, oid)
-	})
+	box, err := s.seal(g, place(kindRoles, ""), roles)
+	return []change{{rec, box}}, err
 }
 
-// forgetPrincipal removes what was assigned to a principal that is gone.
-func (s *Service) forgetPrincipal(ctx context.Context, g seal.Grant, oid string) error {
-	recs, err := s.config.Store.Get(ctx, store.Ask{Key: rolesKey})
-	if err != nil || !recs[0].Exists() {
-		return err
-	}
-	return s.editRoles(ctx, g, func(r *rolesRecord) error {
-		r.forget(oid)
-		return nil
-	})
-}
-
-// newSalt is a random salt.
-func newSalt() ([]byte, error) {
-	salt := make([]byte, saltSize)
-	_, err := rand.Read(salt)
-	return salt, err
-}
-
-// CheckCaller reports whether the caller's principal is there and enabled, for requests
-// that come to no other method. The error is access.ErrPrincipalGone.
+// CheckCaller returns access.ErrPrincipalGone for a caller that is no principal any more.
 func (s *Service) CheckCaller(ctx context.Context, caller access.Caller) error {
 	_, _, err := s.known(ctx, caller)
 	return err
+}
+
+// EnsureAdministrator sees to it that a principal administers the directory. It is for those
+// who provision: there is no caller whose right is asked. The error is ErrNotFound.
+func (s *Service) EnsureAdministrator(ctx context.Context, oid string) error {
+	read := func() (p principalRecord, rec store.Record, err error) {
+		recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(oid)})
+		if err != nil {
+			return p, rec, err
+		}
+		if !recs[0].Exists() {
+			return p, rec, fmt.Errorf("%w: there is no principal %s", ErrNotFound, clip(oid))
+		}
+		return p, recs[0], s.open(recs[0], place(kindPrincipal, oid), &p)
+	}
+	if p, _, err := read(); err != nil || p.Admin {
+		return err
+	}
+	return s.system(ctx, "PrincipalAdminister", oid, func(g seal.Grant) error {
+		return retry(func() error {
+			p, rec, err := read()
+			if err != nil {
+				return err
+			}
+			p.Admin = true
+			box, err := s.seal(g, place(kindPrincipal, oid), p)
+			if err != nil {
+				return err
+			}
+			return s.commit(ctx, change{rec, box})
+		})
+	})
 }

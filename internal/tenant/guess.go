@@ -138,7 +138,7 @@ func (s *Service) checkPassword(ctx context.Context, name, password string) (use
 	if !s.guesses.enter() {
 		return record, refuse("temporarily_unavailable", NumberBusy, "Too many users sign in at this moment. Try again in a moment.")
 	}
-	good := record.is(password)
+	good := verifyPassword(record, password)
 	s.guesses.leave()
 	if good && record.Name != "" {
 		s.guesses.forget(key)

@@ -185,7 +185,7 @@ func (s *Service) checkSecret(record applicationRecord, secret string) (Applicat
 	}
 	expired := false
 	for _, kept := range record.Secrets {
-		if !kept.is(secret) {
+		if !kept.is(secret) || !kept.begun(s.config.Now()) {
 			continue
 		}
 		if kept.live(s.config.Now()) {

@@ -17,6 +17,7 @@ const (
 	secretSize = 32 // bytes of a secret that is made here
 	saltSize   = 16 // bytes
 	maxSecrets = 100
+	secretSkew = 5 * time.Minute
 )
 
 // secretRecord is what is kept of a secret.
@@ -29,15 +30,21 @@ type secretRecord struct {
 	DisplayName string `json:"name,omitempty"`
 	Start       int64  `json:"start,omitempty"` // Unix seconds
 	Hint        string `json:"hint,omitempty"`  // the first three characters
+	OfPrincipal bool   `json:"sp,omitempty"`    // shown at the service principal, and removed with it
 }
 
 // newSecret makes a secret and what is kept of it.
 func newSecret(expires time.Time) (string, secretRecord, error) {
-	random := make([]byte, secretSize)
+	return randomSecret(secretSize, expires)
+}
+
+func randomSecret(size int, expires time.Time) (string, secretRecord, error) {
+	random := make([]byte, size)
 	if _, err := rand.Read(random); err != nil {
 		return "", secretRecord{}, err
 	}
-	secret := base64.RawURLEncoding.EncodeToString(random)
+	// A letter first: command-line tools take what begins with a hyphen for an option.
+	secret := "c" + base64.RawURLEncoding.EncodeToString(random)
 	kept, err := keepSecret(secret, expires)
 	return secret, kept, err
 }
@@ -66,7 +73,11 @@ func (r secretRecord) is(secret string) bool {
 	return subtle.ConstantTimeCompare(r.Hash, hashSecret(r.Salt, secret)) == 1
 }
 
-// live reports whether the secret may be used at a time.
+// begun reports whether the secret may be used already. Clocks that differ a little do not
+// make a new secret useless.
+func (r secretRecord) begun(now time.Time) bool { return r.Start <= now.Add(secretSkew).Unix() }
+
+// live reports whether the secret may still be used at a time.
 func (r secretRecord) live(now time.Time) bool { return r.Expires == 0 || now.Unix() < r.Expires }
 
 // AddSecret gives an application one more secret, which is returned here and never

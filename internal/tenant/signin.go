@@ -137,6 +137,10 @@ func (s *Service) userNamed(ctx context.Context, name string) (r userRecord, err
 	return s.openUser(recs[0])
 }
 
+func (s *Service) openUser(rec store.Record) (r userRecord, err error) {
+	return r, s.open(rec, place(kindUser, strings.TrimPrefix(string(rec.Key), string(userPrefix))), &r)
+}
+
 // checkUser looks at the user as a principal, and returns its groups.
 func (s *Service) checkUser(ctx context.Context, r userRecord, client string) ([]string, error) {
 	look := s.Look(access.Caller{TenantID: s.tenantID, ObjectID: r.ObjectID, AppID: client})
@@ -233,7 +237,8 @@ func (s *Service) EnsureUser(ctx context.Context, u User, admin bool) error {
 		return fmt.Errorf("tenant: the user %s has the object id %s, not %s", clip(u.Name), record.ObjectID, id)
 	}
 	if record.Salt == nil {
-		if record.Salt, err = newSalt(); err != nil {
+		record.Salt = make([]byte, saltSize)
+		if _, err := rand.Read(record.Salt); err != nil {
 			return err
 		}
 	}

@@ -3,7 +3,8 @@
 // is of. What a caller may do in a vault is not decided here.
 //
 // An application is what signs in, and has secrets; its service principal is what
-// permissions are given to. They are two records, made and removed together:
+// permissions are given to. They are two records; an application can be without a service
+// principal, and then does not sign in:
 //
 //	t/tenant        the tenant's id
 //	t/app/{appid}   an application with its secrets
@@ -32,6 +33,15 @@
 // as good. That is why a salted SHA-256 of it is enough to keep: there is nothing to
 // guess. It is compared in constant time, and no error, log line or audit line has it.
 //
+// A password of a user is chosen by somebody, so Argon2id of it is kept.
+//
+// # The directory
+//
+// directory.go has what all of it shares: who may read and change, and in which order.
+// Every principal of the tenant may read. An application, its credentials and its service
+// principal are changed by its owners, and by those who administer the directory; users
+// only by the latter.
+//
 // # The signing key
 //
 // It is made once and kept, because clients cache tokens for longer than a server may
@@ -47,6 +57,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -98,9 +109,13 @@ type Service struct {
 	decoy      store.Record // opened where there is no application; see unknown
 	principals *store.Cache[principalRecord]
 	roles      *store.Cache[*roleTable]
-	verifier   *token.Verifier
-	guesses    *guesses
-	signer     signer
+	// The rest of the directory; see directory.go.
+	applications *store.Cache[applicationRecord]
+	users        *store.Cache[userRecord]
+	changing     sync.Mutex // held while the directory is changed
+	verifier     *token.Verifier
+	guesses      *guesses
+	signer       signer
 }
 
 // Where the records are, and their kinds.
@@ -137,7 +152,8 @@ type tenantRecord struct {
 // it returns.
 func Open(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{
-		config: c, principals: store.NewCache[principalRecord](4096), roles: store.NewCache[*roleTable](1), verifier: token.NewVerifier(4096), guesses: newGuesses(maxGuessed),
+		config: c, principals: store.NewCache[principalRecord](4096), roles: store.NewCache[*roleTable](1), verifier: token.NewVerifier(4096),
+		applications: store.NewCache[applicationRecord](4096), users: store.NewCache[userRecord](4096), guesses: newGuesses(maxGuessed),
 		signer: signer{closing: make(chan struct{})},
 	}
 	rec, err := s.openTenant(ctx)

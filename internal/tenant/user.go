@@ -2,227 +2,212 @@ package tenant
 
 import (
 	"context"
-	"crypto/subtle"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/crypto/argon2"
 
 	"coffer/internal/access"
 	"coffer/internal/seal"
 	"coffer/internal/store"
 )
 
-// A User signs in with a password.
+// A User is somebody who signs in with a password, as the directory shows them.
 type User struct {
-	ID          string // object id
-	Name        string // userPrincipalName: NAME@DOMAIN
+	ID          string
+	Name        string // userPrincipalName
 	DisplayName string
 	Enabled     bool
 	Created     time.Time
 }
 
-func userKey(name string) store.Key { return store.Key("t/user/" + strings.ToLower(name)) }
+// A UserEdit changes what is not nil.
+type UserEdit struct {
+	Name, DisplayName, Password *string
+	Enabled                     *bool
+}
 
-// The cost of a password (RFC 9106 with the parameters of a small server), and its bounds.
+// The bounds of users.
 const (
-	argonTime   = 2
-	argonMemory = 19 << 10 // KiB
-	argonLanes  = 1
-	hashSize    = 32
-	minPassword = 8
-	maxPassword = 256
-	maxUserName = 113 // of a userPrincipalName, as in the service
+	maxUsers    = 10000
+	maxUserName = 113 // characters of a userPrincipalName (documented)
 )
 
-// hashing bounds how many passwords are hashed at a time, and so the memory.
-var hashing = make(chan struct{}, 4)
-
-func hashPassword(salt []byte, password string) []byte {
-	hashing <- struct{}{}
-	defer func() { <-hashing }()
-	return argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonLanes, hashSize)
-}
-
-// is compares in constant time.
-func (r userRecord) is(password string) bool {
-	return len(password) <= maxPassword && subtle.ConstantTimeCompare(r.Hash, hashPassword(r.Salt, password)) == 1
-}
-
-func (r *userRecord) setPassword(password string) (err error) {
-	if len(password) < minPassword || len(password) > maxPassword {
-		return badInput("A password has %d to %d characters.", minPassword, maxPassword)
-	}
-	if r.Salt, err = newSalt(); err != nil {
-		return err
-	}
-	r.Hash = hashPassword(r.Salt, password)
-	r.Failures, r.LockedUntil = 0, 0
-	return nil
-}
-
-func (r userRecord) user(p principalRecord) User {
-	return User{ID: r.ObjectID, Name: r.Name, DisplayName: r.DisplayName, Enabled: p.Enabled, Created: time.Unix(r.Created, 0)}
+func (d *directory) showUser(u kept[userRecord]) (User, bool) {
+	principal, _ := d.principal(u.value.ObjectID)
+	return User{ID: u.value.ObjectID, Name: u.value.Name, DisplayName: u.value.DisplayName, Enabled: principal.value.Enabled, Created: moment(u.value.Created)}, true
 }
 
 // ListUsers returns the users that match.
-func (s *Service) ListUsers(ctx context.Context, caller access.Caller, match func(User) bool) (out []User, err error) {
-	err = s.readDirectory(ctx, caller, "UserList", "", func(access.Caller) error {
-		return s.scan(ctx, "t/user/", func(rec store.Record) error {
-			r, err := s.openUser(rec)
-			if err != nil {
-				return err
-			}
-			if one := r.user(principalRecord{Enabled: true}); match(one) {
-				out = append(out, one)
-			}
-			return nil
-		})
+func (s *Service) ListUsers(ctx context.Context, caller access.Caller, q Query[User]) (out Page[User], err error) {
+	err = s.readDirectory(ctx, caller, "UserList", "users", "", func(d *directory) error {
+		out = page(d.users, d.showUser, q)
+		return nil
 	})
 	return out, err
 }
 
-func (s *Service) openUser(rec store.Record) (r userRecord, err error) {
-	return r, s.open(rec, place(kindUser, string(rec.Key[len("t/user/"):])), &r)
+// FindUser returns a user by object id or userPrincipalName. The error is ObjectNotFound.
+func (s *Service) FindUser(ctx context.Context, caller access.Caller, ref string) (out User, err error) {
+	err = s.readDirectory(ctx, caller, "UserGet", "users", ref, func(d *directory) error {
+		found, _, err := d.user(ref)
+		if err == nil {
+			out, _ = d.showUser(found)
+		}
+		return err
+	})
+	return out, err
 }
 
-// FindUser returns a user by object id or name. The error is ErrNotFound.
-func (s *Service) FindUser(ctx context.Context, caller access.Caller, id string) (User, error) {
-	found, err := s.ListUsers(ctx, caller, func(u User) bool { return strings.EqualFold(u.ID, id) || strings.EqualFold(u.Name, id) })
-	if err == nil && len(found) == 0 {
-		err = ErrNotFound
+// Me returns the user who calls. The error is DelegatedOnly when an application calls for
+// itself.
+func (s *Service) Me(ctx context.Context, caller access.Caller) (out User, err error) {
+	err = s.readDirectory(ctx, caller, "MeGet", "users", caller.ObjectID, func(d *directory) error {
+		found, _, err := d.user(caller.ObjectID)
+		if err != nil {
+			return &DirectoryError{Code: DelegatedOnly, Message: "/me request is only valid with delegated authentication flow."}
+		}
+		out, _ = d.showUser(found)
+		return nil
+	})
+	return out, err
+}
+
+// CreateUser makes a user. Name, display name and password are needed. Errors: BadObject,
+// ObjectConflict.
+func (s *Service) CreateUser(ctx context.Context, caller access.Caller, e UserEdit) (out User, err error) {
+	for _, needed := range []struct {
+		property string
+		value    *string
+	}{{"displayName", e.DisplayName}, {"userPrincipalName", e.Name}, {"passwordProfile", e.Password}} {
+		if needed.value == nil {
+			return out, badObject("A value is required for property '%s' of resource 'User'.", needed.property)
+		}
 	}
+	record := userRecord{ObjectID: uuid.NewString(), Created: s.config.Now().Unix()}
+	principal := principalRecord{ObjectID: record.ObjectID, Enabled: e.Enabled == nil || *e.Enabled}
+	err = s.changeUsers(ctx, caller, userOperation{"UserCreate", "users/create", *e.Name}, e, func(g seal.Grant, d *directory, hashed userRecord) ([]change, error) {
+		made := record
+		made.password(hashed)
+		if len(d.users) >= maxUsers {
+			return nil, &DirectoryError{Code: QuotaExceeded, Message: "The directory object quota limit for the tenant has been exceeded."}
+		}
+		if err := d.editUser(&made, e); err != nil {
+			return nil, err
+		}
+		out = User{ID: made.ObjectID, Name: made.Name, DisplayName: made.DisplayName, Enabled: principal.Enabled, Created: moment(made.Created)}
+		return s.putUser(g, store.Record{Key: userKey(made.Name)}, made, store.Record{Key: principalKey(made.ObjectID)}, principal)
+	})
 	if err != nil {
 		return User{}, err
 	}
-	return found[0], nil
+	return out, nil
 }
 
-// CreateUser makes a user. Only administrators of the directory may.
-func (s *Service) CreateUser(ctx context.Context, caller access.Caller, u User, password string) (User, error) {
-	known, _, err := s.known(ctx, caller)
-	if err != nil {
-		return User{}, err
-	}
-	record := userRecord{ObjectID: uuid.NewString(), Name: u.Name, DisplayName: u.DisplayName, Created: s.config.Now().Unix()}
-	err = s.config.Gate.Write(ctx, directoryRequest(known, "UserCreate", clip(u.Name), known.Admin), func(g seal.Grant) error {
-		return s.putUser(ctx, g, &record, password, false)
-	})
-	return record.user(principalRecord{Enabled: true}), err
-}
-
-// putUser makes a user with its principal.
-func (s *Service) putUser(ctx context.Context, g seal.Grant, record *userRecord, password string, admin bool) error {
-	local, domain, ok := strings.Cut(record.Name, "@")
-	if !ok || local == "" || domain == "" || len(record.Name) > maxUserName || strings.ContainsAny(record.Name, "/ \x00") {
-		return badInput("A userPrincipalName has the form NAME@DOMAIN, and up to %d characters.", maxUserName)
-	}
-	if record.DisplayName == "" || len(record.DisplayName) > maxDisplayName {
-		return badInput("A user needs a displayName of up to %d characters.", maxDisplayName)
-	}
-	if err := record.setPassword(password); err != nil {
-		return err
-	}
-	recs, err := s.config.Store.Get(ctx, store.Ask{Key: userKey(record.Name)})
-	if err != nil {
-		return err
-	}
-	if recs[0].Exists() {
-		return fmt.Errorf("%w: another object with the userPrincipalName %s", ErrExists, clip(record.Name))
-	}
-	user, err := s.seal(g, place(kindUser, record.Name), record)
-	if err != nil {
-		return err
-	}
-	principal, err := s.seal(g, place(kindPrincipal, record.ObjectID), principalRecord{ObjectID: record.ObjectID, Enabled: true, Admin: admin})
-	if err != nil {
-		return err
-	}
-	return s.commit(ctx, change{store.Record{Key: userKey(record.Name)}, user}, change{store.Record{Key: principalKey(record.ObjectID)}, principal})
-}
-
-// A UserChange is what a request changes of a user. What is nil stays.
-type UserChange struct {
-	DisplayName, Password *string
-	Enabled               *bool
-}
-
-// ChangeUser changes a user, by object id or name. Only administrators may.
-func (s *Service) ChangeUser(ctx context.Context, caller access.Caller, id string, in UserChange) error {
-	return s.onUser(ctx, caller, "UserUpdate", id, func(g seal.Grant, r userRecord, rec store.Record) error {
-		if in.DisplayName != nil {
-			r.DisplayName = *in.DisplayName
+// UpdateUser changes a user. Errors: ObjectNotFound, BadObject, ObjectConflict.
+func (s *Service) UpdateUser(ctx context.Context, caller access.Caller, ref string, e UserEdit) error {
+	return s.changeUsers(ctx, caller, userOperation{"UserUpdate", "users/update", ref}, e, func(g seal.Grant, d *directory, hashed userRecord) ([]change, error) {
+		found, principal, err := d.user(ref)
+		if err != nil {
+			return nil, err
 		}
-		if in.Password != nil {
-			if err := r.setPassword(*in.Password); err != nil {
-				return err
+		made, as := found.value, principal.value // no slice of them is written to
+		if e.Password != nil {
+			made.password(hashed)
+		}
+		if err := d.editUser(&made, e); err != nil {
+			return nil, err
+		}
+		if e.Enabled != nil {
+			as.Enabled = *e.Enabled
+		}
+		if to := userKey(made.Name); to != found.Key {
+			out, err := s.putUser(g, store.Record{Key: to}, made, principal.Record, as)
+			return append(out, change{was: found.Record}), err
+		}
+		return s.putUser(g, found.Record, made, principal.Record, as)
+	})
+}
+
+// DeleteUser removes a user, their role assignments and their ownership. Their tokens are
+// refused from the next request on. The error is ObjectNotFound.
+func (s *Service) DeleteUser(ctx context.Context, caller access.Caller, ref string) error {
+	return s.changeUsers(ctx, caller, userOperation{"UserDelete", "users/delete", ref}, UserEdit{}, func(g seal.Grant, d *directory, _ userRecord) ([]change, error) {
+		found, principal, err := d.user(ref)
+		if err != nil {
+			return nil, err
+		}
+		out, err := s.removal(g, d.roles, store.Record{}, principal.Record, found.value.ObjectID)
+		return append(out, change{was: found.Record}), err
+	})
+}
+
+type userOperation struct{ name, right, object string }
+
+// changeUsers runs a change for those who administer the directory. The password is hashed
+// once, outside of everything that others wait for, and only for those.
+func (s *Service) changeUsers(ctx context.Context, caller access.Caller, o userOperation, e UserEdit, do func(seal.Grant, *directory, userRecord) ([]change, error)) error {
+	var hashed userRecord
+	return s.changeDirectory(ctx, caller, operation{
+		name: o.name, right: o.right, object: o.object, who: administrators,
+		before: func() error {
+			if e.Password == nil {
+				return nil
 			}
-		}
-		box, err := s.seal(g, place(kindUser, r.Name), r)
-		if err != nil {
-			return err
-		}
-		if err := s.commit(ctx, change{rec, box}); err != nil || in.Enabled == nil {
-			return err
-		}
-		return retry(func() error { return s.setEnabled(ctx, g, r.ObjectID, *in.Enabled) })
+			return hashed.keepPassword(*e.Password)
+		},
+		do: func(g seal.Grant, d *directory) ([]change, error) { return do(g, d, hashed) },
 	})
 }
 
-// DeleteUser removes a user, by object id or name, with what was assigned to it.
-func (s *Service) DeleteUser(ctx context.Context, caller access.Caller, id string) error {
-	return s.onUser(ctx, caller, "UserDelete", id, func(g seal.Grant, r userRecord, rec store.Record) error {
-		recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(r.ObjectID)})
-		if err != nil {
-			return err
-		}
-		changes := []change{{was: rec}}
-		if recs[0].Exists() {
-			changes = append(changes, change{was: recs[0]})
-		}
-		if err := s.commit(ctx, changes...); err != nil {
-			return err
-		}
-		return s.forgetPrincipal(ctx, g, r.ObjectID)
-	})
+// password takes over a hashed password, and ends a lock-out.
+func (r *userRecord) password(hashed userRecord) {
+	r.Salt, r.Hash, r.Failures, r.LockedUntil = hashed.Salt, hashed.Hash, 0, 0
 }
 
-func (s *Service) onUser(ctx context.Context, caller access.Caller, name, id string, fn func(seal.Grant, userRecord, store.Record) error) error {
-	known, _, err := s.known(ctx, caller)
+// editUser changes everything but the password.
+func (d *directory) editUser(r *userRecord, e UserEdit) error {
+	if e.DisplayName != nil {
+		if err := checkName("displayName", *e.DisplayName); err != nil {
+			return err
+		}
+		r.DisplayName = *e.DisplayName
+	}
+	if e.Name == nil {
+		return nil
+	}
+	if !validUserName(*e.Name) {
+		return badObject("Invalid value specified for property 'userPrincipalName' of resource 'User': it has the form name@domain.")
+	}
+	if slices.ContainsFunc(d.users, func(other kept[userRecord]) bool {
+		return other.value.ObjectID != r.ObjectID && strings.EqualFold(other.value.Name, *e.Name)
+	}) {
+		return objectConflict("Another object with the same value for property userPrincipalName already exists.")
+	}
+	r.Name = *e.Name
+	return nil
+}
+
+// validUserName allows what the service does (documented).
+func validUserName(name string) bool {
+	local, domain, ok := strings.Cut(name, "@")
+	plain := func(text, more string) bool {
+		return text != "" && !strings.ContainsFunc(text, func(c rune) bool {
+			return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune(more, c)
+		})
+	}
+	return ok && len(name) <= maxUserName && plain(local, "'.-_!#^~") && plain(domain, ".-")
+}
+
+func (s *Service) putUser(g seal.Grant, at store.Record, user userRecord, principalAt store.Record, principal principalRecord) ([]change, error) {
+	box, err := s.seal(g, place(kindUser, user.Name), user)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.config.Gate.Write(ctx, directoryRequest(known, name, clip(id), known.Admin), func(g seal.Grant) error {
-		var found []store.Record
-		if err := s.scan(ctx, "t/user/", func(rec store.Record) error {
-			r, err := s.openUser(rec)
-			if err == nil && (strings.EqualFold(r.ObjectID, id) || strings.EqualFold(r.Name, id)) {
-				found = slices.Concat(found, []store.Record{rec})
-			}
-			return err
-		}); err != nil {
-			return err
-		}
-		if len(found) == 0 {
-			return ErrNotFound
-		}
-		r, err := s.openUser(found[0])
-		if err != nil {
-			return err
-		}
-		return fn(g, r, found[0])
-	})
-}
-
-// Me returns the caller: a user, or, with ok false, an application.
-func (s *Service) Me(ctx context.Context, caller access.Caller) (u User, ok bool, err error) {
-	known, _, err := s.known(ctx, caller)
-	if err != nil || !known.User {
-		return u, false, err
+	principalBox, err := s.seal(g, place(kindPrincipal, principal.ObjectID), principal)
+	if err != nil {
+		return nil, err
 	}
-	u, err = s.FindUser(ctx, caller, known.ObjectID)
-	return u, true, err
+	return []change{{at, box}, {principalAt, principalBox}}, nil
 }

@@ -101,7 +101,7 @@ func (s *Service) subject(v *vaultState, collection string, ref Ref) gate.Subjec
 	subject.Object += "/" + collection
 	if ref.Name != "" {
 		subject.Object += "/" + ref.Name
-		subject.Below = "/" + collection + "/" + ref.Name
+		subject.Below = "/" + strings.TrimPrefix(collection, "deleted") + "/" + ref.Name // an object's scope is the same, deleted or not
 	}
 	if ref.Version != "" {
 		subject.Object += "/" + ref.Version
