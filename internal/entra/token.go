@@ -94,6 +94,9 @@ func (d *Door) refuseToken(w http.ResponseWriter, r *http.Request, refused *tena
 	if _, _, basic := r.BasicAuth(); basic && status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+d.Tenant.TenantID()+`"`)
 	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	d.refuse(w, r, failure{*refused, status})
 }
 
