@@ -55,8 +55,10 @@ readable on the disk.`,
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().StringVar(&d.Data, "data", "", "keep the vaults in this `directory` between runs")
 	cmd.Flags().BoolVar(&d.Strict, "strict", false, "make no vault just because it is used")
-	cmd.Flags().BoolVar(&d.Identity, "identity", false, "offer a managed identity, too")
+	cmd.Flags().StringVar(&d.Identity, "identity", "", "offer a managed identity, too, in the `form` imds, appservice or cloudshell; imds if none is named")
+	cmd.Flags().Lookup("identity").NoOptDefVal = server.IdentityIMDS
 	cmd.Flags().StringArrayVar(&d.Attest, "attestation-authority", nil, "release keys for environments that the service at this https `url` attests; can be repeated")
+	cmd.Flags().StringArrayVar(&d.Assert, "assertion-issuer", nil, "let applications sign in by tokens of the service at this https `url`, if a federated credential says so; can be repeated")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "show each request on stderr")
 	return cmd
 }

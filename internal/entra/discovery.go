@@ -70,7 +70,7 @@ func (d *Door) openIDv2(w http.ResponseWriter, r *http.Request, tenant string) {
 	if slices.Contains(aliases, tenant) {
 		id = anyTenant
 	}
-	d.openID(w, r, tenant, "/v2.0", "https://"+d.host(r)+"/"+id+"/v2.0")
+	d.openID(w, r, tenant, "/v2.0", d.issuerV2(r, id))
 }
 
 func (d *Door) openIDv1(w http.ResponseWriter, r *http.Request, tenant string) {
@@ -85,8 +85,8 @@ func (d *Door) openIDv1(w http.ResponseWriter, r *http.Request, tenant string) {
 const anyTenant = "{tenantid}"
 
 // openID writes the document. Clients take the tenant from the first segment of the
-// token endpoint, so it is the one that they asked for. The authorization and device
-// endpoints are named because clients insist on them; users do not sign in here.
+// token endpoint, so it is the one that they asked for. The authorization endpoint is
+// named because clients insist on it; there is nothing at it.
 func (d *Door) openID(w http.ResponseWriter, r *http.Request, tenant, version, issuer string) {
 	if !d.knows(tenant) {
 		d.refuse(w, r, unknownTenant("invalid_tenant", tenant, d.Tenant.TenantID()))
@@ -94,7 +94,7 @@ func (d *Door) openID(w http.ResponseWriter, r *http.Request, tenant, version, i
 	}
 	base := "https://" + d.host(r) + "/" + tenant
 	httpd.WriteJSON(w, http.StatusOK, openIDDocument{
-		TokenEndpoint: base + "/oauth2" + version + "/token", TokenEndpointAuth: []string{"client_secret_post", "client_secret_basic"},
+		TokenEndpoint: base + "/oauth2" + version + "/token", TokenEndpointAuth: []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
 		JWKSURI: base + "/discovery" + version + "/keys", ResponseModes: []string{"query", "fragment", "form_post"},
 		SubjectTypes: []string{"pairwise"}, IDTokenAlgorithms: []string{"RS256"}, ResponseTypes: []string{"code", "id_token", "code id_token", "id_token token"},
 		Scopes: []string{"openid", "profile", "email", "offline_access"}, Issuer: issuer,

@@ -24,6 +24,8 @@ var routes = map[string]string{
 	"/{tenant}/discovery/keys":                                                                   http.MethodGet,
 	"/{tenant}/oauth2/v2.0/token":                                                                http.MethodPost,
 	"/{tenant}/oauth2/token":                                                                     http.MethodPost,
+	"/{tenant}/oauth2/v2.0/devicecode":                                                           http.MethodPost,
+	"/{tenant}/oauth2/devicecode":                                                                http.MethodPost,
 }
 
 func TestMethodsAndSpellings(t *testing.T) {
@@ -57,7 +59,7 @@ func TestMethodsAndSpellings(t *testing.T) {
 func TestPathsThatAreNotServed(t *testing.T) {
 	w := newWorld(t)
 	id := w.tenant.TenantID()
-	for _, path := range []string{"/", "/" + id, "/" + id + "/oauth2/v2.0/devicecode", "/" + id + "/oauth2/v2.0/authorize", "/" + id + "//oauth2/token/x",
+	for _, path := range []string{"/", "/" + id, "/" + id + "/oauth2/v2.0/authorize", "/" + id + "//oauth2/token/x",
 		"/" + id + "/discovery/instance", "/common/discovery/instance/x", "/" + id + "//discovery/keys", "//discovery/keys"} {
 		a := w.get(t, path)
 		if a.StatusCode != http.StatusNotFound || !strings.Contains(a.text, "/oauth2/v2.0/token") {

@@ -8,6 +8,7 @@
 //	/{tenant}/v2.0/.well-known/openid-configuration    and without v2.0
 //	/{tenant}/discovery/v2.0/keys                      and without v2.0
 //	/{tenant}/oauth2/v2.0/token                        and without v2.0
+//	/{tenant}/oauth2/v2.0/devicecode                   and without v2.0
 //	/common/userrealm/{name}
 //
 // Paths are compared without regard to case, as the service does.
@@ -22,8 +23,8 @@
 //
 // # Answers
 //
-// A token for an application is the only grant so far (RFC 6749, 4.4); other grants
-// answer unsupported_grant_type. Every refusal is one JSON object with OAuth's word, the
+// Applications get tokens by a secret or an assertion, users by a password, a refresh token
+// or a device code; there is no page to sign in at. Every refusal is one JSON object with OAuth's word, the
 // service's number (AADSTS…) and a text that the clients show as it is. Nothing that a
 // request held as a secret is in it.
 //
@@ -87,6 +88,8 @@ func New(c Config) *Door {
 	d.route(http.MethodGet, "{tenant}/discovery/keys", d.keys)
 	d.route(http.MethodPost, "{tenant}/oauth2/v2.0/token", d.tokenV2)
 	d.route(http.MethodPost, "{tenant}/oauth2/token", d.tokenV1)
+	d.route(http.MethodPost, "{tenant}/oauth2/v2.0/devicecode", d.deviceV2)
+	d.route(http.MethodPost, "{tenant}/oauth2/devicecode", d.deviceV1)
 	return d
 }
 

@@ -28,7 +28,6 @@ const (
 	numberUnknownTenant   = 90002
 	numberUnknownInstance = 50049
 	numberUnknownGrant    = 70003
-	numberBadAssertion    = 700027
 	numberServer          = 90033
 )
 
@@ -38,7 +37,7 @@ func wrongMethod(method string) failure {
 
 func notServed(tenantID string) failure {
 	return failure{tenant.Error{Code: "invalid_request", Number: numberNotServed, Message: "There is nothing at this path. This server has, at /" + tenantID +
-		": /oauth2/v2.0/token and /oauth2/token, /v2.0/.well-known/openid-configuration and /.well-known/openid-configuration, /discovery/v2.0/keys and /discovery/keys; and /common/discovery/instance. Users cannot sign in here, only applications can."}, http.StatusNotFound}
+		": /oauth2/v2.0/token and /oauth2/token, /v2.0/.well-known/openid-configuration and /.well-known/openid-configuration, /discovery/v2.0/keys and /discovery/keys, /oauth2/v2.0/devicecode and /oauth2/devicecode; and /common/discovery/instance. There is no page to sign in at: clients use a secret, an assertion, a password or a device code."}, http.StatusNotFound}
 }
 
 // unknownTenant has another code at the token endpoint than in metadata (recorded).
@@ -53,8 +52,11 @@ func unknownInstance(ours string) failure {
 // statusOf is the status of a refusal of the tenant. RFC 6749, 5.2 says 401 for a
 // client that did not authenticate; the service says it for a disabled one as well.
 func statusOf(e *tenant.Error) int {
-	if e.Code == "invalid_client" || e.Number == tenant.NumberDisabled {
+	switch {
+	case e.Code == "invalid_client" || e.Number == tenant.NumberDisabled:
 		return http.StatusUnauthorized
+	case e.Number == tenant.NumberBusy:
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest
 }

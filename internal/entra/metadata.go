@@ -14,18 +14,47 @@ import (
 	"coffer/internal/tenant"
 )
 
-// A Metadata answers for the instance metadata service of a virtual machine, as far as
-// it is about managed identities. It speaks plain HTTP at 169.254.169.254, where only
-// the machine itself, or here the run's own proxy, gets at it.
+// A Form is the way in which a program asks for a token of its managed identity.
+type Form int
+
+// The forms.
+const (
+	InstanceMetadata Form = iota // of a virtual machine
+	AppService
+	CloudShell
+)
+
+// A Metadata gives out tokens of a managed identity. In its first form it answers for the
+// instance metadata service of a virtual machine, as far as it is about that: it speaks
+// plain HTTP at 169.254.169.254, where only the machine itself, or here the run's own
+// proxy, gets at it. Of the other forms, NewAppService and NewCloudShell keep others away.
 type Metadata struct {
 	Tenant *tenant.Service
 	// Identity is the application whose tokens are given out; nil: there is none.
 	Identity *tenant.Application
+	Form     Form
 	Log      *slog.Logger
 	Now      func() time.Time
 }
 
 const metadataPath = "/metadata/identity/oauth2/token"
+
+// IdentityPath is the path of the App Service form.
+const IdentityPath = "/msi/token"
+
+func (f Form) path() string {
+	if f == InstanceMetadata {
+		return metadataPath
+	}
+	return IdentityPath
+}
+
+func (f Form) method() string {
+	if f == CloudShell {
+		return http.MethodPost
+	}
+	return http.MethodGet
+}
 
 type metadataError struct {
 	Error            string `json:"error"`
@@ -37,14 +66,26 @@ type metadataError struct {
 // them stop, or try for a minute (measured).
 func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	query := r.URL.Query()
+	path, method := m.Form.path(), m.Form.method()
 	switch {
-	case !strings.EqualFold(strings.TrimSuffix(r.URL.Path, "/"), metadataPath):
-		httpd.WriteJSON(w, http.StatusNotFound, metadataError{"not_found", "There is nothing at this path. This server has " + metadataPath + "."})
-	case r.Method != http.MethodGet:
-		w.Header().Set("Allow", http.MethodGet)
-		httpd.WriteJSON(w, http.StatusMethodNotAllowed, metadataError{"invalid_request", "Use GET."})
-	case !strings.EqualFold(r.Header.Get("Metadata"), "true"):
+	case !strings.EqualFold(strings.TrimSuffix(r.URL.Path, "/"), path):
+		httpd.WriteJSON(w, http.StatusNotFound, metadataError{"not_found", "There is nothing at this path. This server has " + path + "."})
+		return
+	case r.Method != method:
+		w.Header().Set("Allow", method)
+		httpd.WriteJSON(w, http.StatusMethodNotAllowed, metadataError{"invalid_request", "Use " + method + "."})
+		return
+	}
+	query := r.URL.Query()
+	if m.Form == CloudShell {
+		var err error
+		if query, err = readForm(w, r); err != nil {
+			refuseMetadata(w, err.Error())
+			return
+		}
+	}
+	switch {
+	case m.Form != AppService && !strings.EqualFold(r.Header.Get("Metadata"), "true"):
 		refuseMetadata(w, "Required metadata header not specified")
 	case query.Get("resource") == "":
 		refuseMetadata(w, "Required query variable 'resource' is missing")
@@ -91,7 +132,7 @@ func (m *Metadata) give(w http.ResponseWriter, r *http.Request, resource string)
 func (m *Metadata) fail(w http.ResponseWriter, r *http.Request, err error) {
 	id := httpd.RequestID(r.Context())
 	if !errors.Is(err, context.Canceled) {
-		m.Log.Error("a request failed", "request", id, "path", metadataPath, "error", err)
+		m.Log.Error("a request failed", "request", id, "path", m.Form.path(), "error", err)
 	}
 	httpd.WriteJSON(w, http.StatusInternalServerError, metadataError{"server_error", "The server failed; its log says why, at request " + id + "."})
 }

@@ -69,7 +69,6 @@ func TestRefusals(t *testing.T) {
 	if err := errors.Join(err, err2, w.tenant.SetEnabled(ctx, disabled, false), w.tenant.RemoveSecret(ctx, w.app.AppID, removedID)); err != nil {
 		t.Fatal(err)
 	}
-	const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 	for _, test := range []struct {
 		name   string
 		path   string
@@ -83,9 +82,10 @@ func TestRefusals(t *testing.T) {
 		{"expired secret", w.v2(), w.form("client_secret", expired), 401, "invalid_client", 7000222},
 		{"no secret", w.v2(), w.form("client_secret", "-"), 401, "invalid_client", 7000218},
 		{"empty secret", w.v2(), w.form("client_secret", ""), 401, "invalid_client", 7000218},
-		{"assertion", w.v2(), w.form("client_secret", "-", "client_assertion", "canary-assertion", "client_assertion_type", jwtBearer), 401, "invalid_client", 700027},
-		{"assertion and secret", w.v2(), w.form("client_assertion", "canary-assertion"), 401, "invalid_client", 700027},
-		{"assertion type alone", w.v2(), w.form("client_assertion_type", jwtBearer), 401, "invalid_client", 700027},
+		{"assertion", w.v2(), w.form("client_secret", "-", "client_assertion", "canary-assertion", "client_assertion_type", jwtBearer), 401, "invalid_client", 50027},
+		{"assertion and secret", w.v2(), w.form("client_assertion", "canary-assertion", "client_assertion_type", jwtBearer), 400, "invalid_request", 900144},
+		{"assertion without type", w.v2(), w.form("client_secret", "-", "client_assertion", "canary-assertion"), 400, "invalid_request", 900144},
+		{"assertion type alone", w.v2(), w.form("client_assertion_type", jwtBearer), 400, "invalid_request", 900144},
 		{"unknown application", w.v2(), w.form("client_id", "0a1b2c3d-0000-4000-8000-000000000001"), 400, "unauthorized_client", 700016},
 		{"secret as the id", w.v2(), w.form("client_id", w.secret), 400, "unauthorized_client", 700016},
 		{"no id", w.v2(), w.form("client_id", "-"), 400, "invalid_request", 900144},
@@ -97,9 +97,10 @@ func TestRefusals(t *testing.T) {
 		{"unknown resource, v1", w.v1(), w.form("resource", "https://evil.example"), 400, "invalid_resource", 500011},
 		{"no resource, v1", w.v1(), w.form(), 400, "invalid_resource", 500011},
 		{"no grant", w.v2(), w.form("grant_type", "-"), 400, "invalid_request", 900144},
-		{"refresh", w.v2(), w.form("grant_type", "refresh_token", "refresh_token", "canary-refresh"), 400, "unsupported_grant_type", 70003},
-		{"password", w.v2(), w.form("grant_type", "password", "username", "jane", "password", "canary-password"), 400, "unsupported_grant_type", 70003},
-		{"device code", w.v2(), w.form("grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", "canary-code", "code", "canary-code"), 400, "unsupported_grant_type", 70003},
+		{"refresh", w.v2(), w.form("grant_type", "refresh_token", "refresh_token", "canary-refresh"), 400, "invalid_grant", 9002313},
+		{"password", w.v2(), w.form("grant_type", "password", "username", "jane", "password", "canary-password"), 400, "invalid_grant", 50126},
+		{"device code", w.v2(), w.form("grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", "canary-code", "code", "canary-code"), 400, "invalid_grant", 70000},
+		{"authorization code", w.v2(), w.form("grant_type", "authorization_code", "code", "canary-code"), 400, "unsupported_grant_type", 70003},
 		{"grant in upper case", w.v2(), w.form("grant_type", "CLIENT_CREDENTIALS"), 400, "unsupported_grant_type", 70003},
 		{"unknown tenant", "/0a1b2c3d-0000-4000-8000-000000000001/oauth2/v2.0/token", w.form(), 400, "invalid_request", 90002},
 	} {

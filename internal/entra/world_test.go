@@ -78,6 +78,12 @@ type world struct {
 	secret  string
 	now     time.Time
 	barrier httpd.Barrier
+	ring    *seal.Keyring
+	granter *seal.Granter
+
+	// Of the tenant's configuration.
+	assertions tenant.Assertions
+	deviceUser string
 }
 
 // installation is a store that has a tenant and a signing key, made once for all tests
@@ -120,6 +126,12 @@ var publicHosts = []string{"login.microsoftonline.com", "login.windows.net", "lo
 // newWorld has a door for the hosts, and one application.
 func newWorld(t testing.TB, hosts ...string) *world {
 	t.Helper()
+	return newWorldWith(t, func(*world) {}, hosts...)
+}
+
+// newWorldWith changes the world before it is opened.
+func newWorldWith(t testing.TB, change func(*world), hosts ...string) *world {
+	t.Helper()
 	made, err := kept()
 	if err != nil {
 		t.Fatal(err)
@@ -128,6 +140,7 @@ func newWorld(t testing.TB, hosts ...string) *world {
 		hosts = publicHosts
 	}
 	w := &world{t: t, now: time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)}
+	change(w)
 	path := filepath.Join(t.TempDir(), "store")
 	if err := errors.Join(os.WriteFile(path, made.file, 0o600), w.open(made, path, hosts)); err != nil {
 		t.Fatal(err)
@@ -152,6 +165,7 @@ func (w *world) open(made installation, path string, hosts []string) error {
 	if err != nil {
 		return err
 	}
+	w.ring, w.granter = ring, granter
 	w.sink, w.log = &sink{}, &bytes.Buffer{}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	clock := func() time.Time { return w.now }
@@ -167,7 +181,7 @@ func (w *world) open(made installation, path string, hosts []string) error {
 	if w.tenant, err = tenant.Open(context.Background(), tenant.Config{
 		Store: w.store, Keyring: ring, Gate: w.gate, Now: clock, Log: log,
 		Issuer:    func(id string) string { return issuer + id + "/" },
-		Resources: []string{vaults, management, "https://graph.microsoft.com"},
+		Resources: []string{vaults, management, "https://graph.microsoft.com"}, Assertions: w.assertions, DeviceUser: w.deviceUser,
 	}); err != nil {
 		return err
 	}

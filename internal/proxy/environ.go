@@ -15,6 +15,10 @@ type Env struct {
 	TenantID  string
 	ClientID  string
 	Secret    string
+
+	// Where the program finds its managed identity; empty: not this way.
+	IdentityEndpoint, IdentityHeader string // as in App Service
+	MSIEndpoint                      string // as in Cloud Shell
 }
 
 // removed are prefixes of variables that could steer the child to a real cloud, or a
@@ -53,6 +57,9 @@ func Environ(inherited []string, e Env) []string {
 	set(e.TenantID, "AZURE_TENANT_ID")
 	set(e.ClientID, "AZURE_CLIENT_ID")
 	set(e.Secret, "AZURE_CLIENT_SECRET")
+	set(e.IdentityEndpoint, "IDENTITY_ENDPOINT")
+	set(e.IdentityHeader, "IDENTITY_HEADER")
+	set(e.MSIEndpoint, "MSI_ENDPOINT")
 	return out
 }
 

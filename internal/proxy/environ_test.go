@@ -18,12 +18,14 @@ func TestEnviron(t *testing.T) {
 	}
 	got := proxy.Environ(inherited, proxy.Env{
 		Proxy: "http://run:hidden@127.0.0.1:9", Address: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}, ConfigDir: "/private", TenantID: "t", ClientID: "c", Secret: "s",
+		IdentityEndpoint: "http://127.0.0.1:9/msi/token", IdentityHeader: "h", MSIEndpoint: "http://127.0.0.1:9/msi/x/token",
 		Files: proxy.Files{SSLCert: "/a", Requests: "/b", Curl: "/c", Node: "/d", Java: "/e"},
 	})
 	for _, want := range []string{
 		"PATH=/bin", "HOME=/home/me", "HTTPS_PROXY=http://run:hidden@127.0.0.1:9", "https_proxy=http://run:hidden@127.0.0.1:9", "HTTP_PROXY=http://run:hidden@127.0.0.1:9",
 		"http_proxy=http://run:hidden@127.0.0.1:9", "NO_PROXY=127.0.0.1,localhost,::1", "no_proxy=127.0.0.1,localhost,::1", "SSL_CERT_FILE=/a", "REQUESTS_CA_BUNDLE=/b",
 		"CURL_CA_BUNDLE=/c", "NODE_EXTRA_CA_CERTS=/d", "AZURE_CONFIG_DIR=/private", "AZURE_TENANT_ID=t", "AZURE_CLIENT_ID=c", "AZURE_CLIENT_SECRET=s", "AZURE_CORE_COLLECT_TELEMETRY=false",
+		"IDENTITY_ENDPOINT=http://127.0.0.1:9/msi/token", "IDENTITY_HEADER=h", "MSI_ENDPOINT=http://127.0.0.1:9/msi/x/token",
 	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("%s is missing", want)

@@ -9,7 +9,8 @@
 // the machine. Everything else is tunnelled untouched, through the proxy that was
 // configured before, if there was one.
 //
-// Only callers that present the run's random credential are admitted.
+// Only callers that present the run's random credential are admitted; Config.Local, if
+// there is one, has its own.
 //
 // reserved.go has the table of hosts, environ.go the variables, bundle.go the files of
 // certificate authorities that some of them name.
@@ -48,6 +49,9 @@ type Config struct {
 	Serves     func(host string) bool // whether a door answers for a reserved host, folded
 	Handler    http.Handler           // the doors
 	Metadata   http.Handler           // the instance metadata service
+	// Local answers requests to the proxy's own address, which anyone on this machine can
+	// send: it looks at a secret of its own. nil: there are no answers.
+	Local http.Handler
 	// Upstream returns the proxy that was configured before, for a request, or nil.
 	Upstream func(*url.URL) (*url.URL, error)
 	// Dial connects to other hosts; nil: a net.Dialer.
@@ -131,6 +135,8 @@ func (p *Proxy) Close() error {
 // serve answers what the child asks of the proxy.
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case r.Method != http.MethodConnect && !r.URL.IsAbs() && p.config.Local != nil:
+		p.config.Local.ServeHTTP(w, r)
 	case r.Method != http.MethodConnect && !r.URL.IsAbs():
 		http.Error(w, "This is the proxy of a coffer run; it answers nothing directly.", http.StatusBadRequest)
 	case !p.admitted(r):

@@ -49,7 +49,9 @@ const (
 	PurposeRecord    = "record"
 	PurposeSkipToken = "skip-token"
 	PurposeOperation = "operation" // of the addresses of long operations
-	PurposeBackup    = "backup"    // of blobs that leave the store; they have a keyset of their own
+	PurposeRefresh   = "refresh-token"
+	PurposeDevice    = "device-code"
+	PurposeBackup    = "backup" // of blobs that leave the store; they have a keyset of their own
 )
 
 // A Place is where a sealed thing belongs.
@@ -96,10 +98,13 @@ func (*Granter) Read(kinds ...string) Grant { return Grant{rights: reads, kinds:
 // Write returns a grant that also seals.
 func (*Granter) Write(kinds ...string) Grant { return Grant{rights: writes, kinds: kinds} }
 
+// answers are the purposes of what is an answer, or part of it.
+var answers = []string{PurposeSkipToken, PurposeBackup, PurposeRefresh, PurposeDevice}
+
 // allows reports whether the grant is good for a right at a place. A reader seals
-// nothing but skip tokens and backups, which are its answer or part of it.
+// nothing but answers.
 func (g Grant) allows(want rights, p Place) bool {
-	if p.Purpose == PurposeSkipToken || p.Purpose == PurposeBackup {
+	if slices.Contains(answers, p.Purpose) {
 		want = reads
 	}
 	return g.rights >= want && (len(g.kinds) == 0 || slices.Contains(g.kinds, p.Kind))

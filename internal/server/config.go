@@ -37,6 +37,10 @@ type Config struct {
 	// AttestationAuthorities are those whose attestations a key's release policy can name.
 	// Of others no attestation is accepted, and they are never asked.
 	AttestationAuthorities []IssuerConfig `yaml:"attestation_authorities"`
+	// AssertionIssuers are those by whose tokens an application can sign in, if it has a
+	// federated credential that says so: clusters, and services that run jobs. Of others no
+	// token is accepted, and they are never asked.
+	AssertionIssuers []IssuerConfig `yaml:"assertion_issuers"`
 }
 
 // A TLSConfig names either a certificate for the vaults' and the login host, or an
@@ -77,6 +81,9 @@ func (c *Config) resolve(dir string) {
 	paths := []*string{&c.Store, &c.RootKeyFile, &c.AuditFile, &c.TLS.CertificateFile, &c.TLS.KeyFile, &c.TLS.AuthorityFile, &c.TLS.AuthorityKey}
 	for i := range c.AttestationAuthorities {
 		paths = append(paths, &c.AttestationAuthorities[i].CAFile)
+	}
+	for i := range c.AssertionIssuers {
+		paths = append(paths, &c.AssertionIssuers[i].CAFile)
 	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {

@@ -64,6 +64,11 @@ type Options struct {
 	RefuseWeakPadding bool
 	// AttestationAuthorities are those that a key's release policy can name.
 	AttestationAuthorities []IssuerConfig
+	// AssertionIssuers are those by whose tokens applications can sign in.
+	AssertionIssuers []IssuerConfig
+	// DeviceUser is the name of the user for whom device codes are approved at once; empty: an
+	// administrator approves them.
+	DeviceUser string
 	// Access is told of every answered request; may be nil.
 	Access func(httpd.Access)
 	// Issuers are the issuers of certificates, by folded name; nil: Self alone.
@@ -84,7 +89,7 @@ type Core struct {
 	drain   drain
 	healthy atomic.Bool
 	mu      sync.Mutex
-	owner   access.Caller // whose first request makes a vault
+	owners  []access.Caller // whose first request makes a vault
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
@@ -140,9 +145,17 @@ func (c *Core) assemble(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if c.Tenant, err = tenant.Open(ctx, tenant.Config{
-		Store: c.Store, Keyring: keyring, Gate: c.Gate, Now: time.Now, Log: o.Log, Issuer: o.Names.Issuer, Resources: o.Names.Resources,
-	}); err != nil {
+	identities := tenant.Config{
+		Store: c.Store, Keyring: keyring, Gate: c.Gate, Now: time.Now, Log: o.Log, Issuer: o.Names.Issuer, Resources: o.Names.Resources, DeviceUser: o.DeviceUser,
+	}
+	if len(o.AssertionIssuers) > 0 {
+		verifier, err := newVerifier(o.AssertionIssuers, o.Log)
+		if err != nil {
+			return fmt.Errorf("the assertion issuers: %w", err)
+		}
+		identities.Assertions = assertions{verifier}
+	}
+	if c.Tenant, err = tenant.Open(ctx, identities); err != nil {
 		return err
 	}
 	config := vault.Config{
@@ -231,17 +244,18 @@ type principals struct{ tenant *tenant.Service }
 
 func (p principals) Look(caller access.Caller) vault.PrincipalLook { return p.tenant.Look(caller) }
 
-// Own names the principal whose first request makes a vault.
+// Own names one more principal whose first request makes a vault: an application, or a user,
+// who has no AppID.
 func (c *Core) Own(app tenant.Application) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.owner = access.Caller{TenantID: c.Tenant.TenantID(), ObjectID: app.ObjectID, AppID: app.AppID}
+	c.owners = append(c.owners, access.Caller{TenantID: c.Tenant.TenantID(), ObjectID: app.ObjectID, AppID: app.AppID})
 }
 
-func (c *Core) firstTouch() access.Caller {
+func (c *Core) firstTouch() []access.Caller {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.owner
+	return slices.Clone(c.owners)
 }
 
 // doors leads each host to its door.

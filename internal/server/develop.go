@@ -32,12 +32,24 @@ type Development struct {
 	Scratch  string   // a private directory that ends with the run
 	Data     string   // where vaults are kept between runs; empty: they end with the run
 	Strict   bool     // no vault comes into being by being used
-	Identity bool     // offer a managed identity
+	Identity string   // how a managed identity is offered: IdentityIMDS and so on; empty: none is
 	Attest   []string // URLs of the attestation authorities for which keys are released
+	Assert   []string // URLs of the issuers by whose tokens applications can sign in
 	Environ  []string // the inherited environment
 	Access   func(httpd.Access)
 	Log      *slog.Logger
 }
+
+// The ways in which the program can find its managed identity: like one in a virtual
+// machine, in App Service, and in Cloud Shell.
+const (
+	IdentityIMDS       = "imds"
+	IdentityAppService = "appservice"
+	IdentityCloudShell = "cloudshell"
+)
+
+// developer is the user for whom every device code is approved at once.
+const developer = "developer@coffer.local"
 
 // A Run is a Coffer behind its proxy.
 type Run struct {
@@ -99,6 +111,9 @@ func (r *Run) start(ctx context.Context, d Development, authority *pki.Authority
 		return err
 	}
 	r.core.Own(app)
+	if err := r.ensureDeveloper(ctx, options.Root); err != nil {
+		return err
+	}
 	r.core.Start()
 	credential, err := randomText()
 	if err != nil {
@@ -107,7 +122,9 @@ func (r *Run) start(ctx context.Context, d Development, authority *pki.Authority
 	if r.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("the proxy needs a port of the loopback interface: %w", err)
 	}
-	r.proxy = r.newProxy(d, authority, credential, app)
+	if r.proxy, err = r.newProxy(d, authority, credential, app, env); err != nil {
+		return err
+	}
 	go func() {
 		if err := r.proxy.Serve(r.listener); err != nil {
 			d.Log.Error("the proxy stopped", "error", err)
@@ -127,15 +144,47 @@ func administer(ctx context.Context, t *tenant.Service, app tenant.Application) 
 	return t.EnsureAssignment(ctx, app.ObjectID, tenant.RoleOwner, "/")
 }
 
-func (r *Run) newProxy(d Development, authority *pki.Authority, credential string, app tenant.Application) *proxy.Proxy {
-	metadata := &entra.Metadata{Tenant: r.core.Tenant, Log: d.Log}
-	if d.Identity {
-		metadata.Identity = &app
+// ensureDeveloper makes the user who signs in by a device code, which is what the
+// command-line tool does by itself where there is no browser.
+func (r *Run) ensureDeveloper(ctx context.Context, root seal.RootKey) error {
+	id, err := derivedID(root, "run user object id")
+	if err != nil {
+		return err
 	}
-	return proxy.New(proxy.Config{
+	user := tenant.User{ID: id, Name: developer, DisplayName: "Developer"}
+	if err := r.core.Tenant.EnsureUser(ctx, user, true); err != nil {
+		return err
+	}
+	r.core.Own(tenant.Application{ObjectID: id})
+	return r.core.Tenant.EnsureAssignment(ctx, id, tenant.RoleOwner, "/")
+}
+
+// newProxy also tells the program where its managed identity is, if that has an address.
+func (r *Run) newProxy(d Development, authority *pki.Authority, credential string, app tenant.Application, env *proxy.Env) (*proxy.Proxy, error) {
+	metadata := &entra.Metadata{Tenant: r.core.Tenant, Log: d.Log}
+	config := proxy.Config{
 		Credential: credential, Authority: authority, Serves: r.core.Options.Names.Serves, Handler: r.core.Handler(),
 		Metadata: r.core.Guard(metadata), Upstream: upstream(d.Environ), Log: d.Log,
-	})
+	}
+	secret, err := randomText()
+	if err != nil {
+		return nil, err
+	}
+	here := "http://" + r.listener.Addr().String()
+	switch d.Identity {
+	case "":
+	case IdentityIMDS:
+		metadata.Identity = &app
+	case IdentityAppService:
+		config.Local = entra.NewAppService(secret, r.core.Guard(&entra.Metadata{Tenant: r.core.Tenant, Log: d.Log, Identity: &app, Form: entra.AppService}))
+		env.IdentityEndpoint, env.IdentityHeader = here+entra.IdentityPath, secret
+	case IdentityCloudShell:
+		config.Local = entra.NewCloudShell(secret, r.core.Guard(&entra.Metadata{Tenant: r.core.Tenant, Log: d.Log, Identity: &app, Form: entra.CloudShell}))
+		env.MSIEndpoint = here + entra.CloudShellPath(secret)
+	default:
+		return nil, fmt.Errorf("a managed identity is offered as %s, %s or %s, not as %q", IdentityIMDS, IdentityAppService, IdentityCloudShell, d.Identity)
+	}
+	return proxy.New(config), nil
 }
 
 // upstream finds the proxy that was configured before.
@@ -161,9 +210,12 @@ func (d Development) options() (Options, error) {
 	if _, err := os.Stat(filepath.Join(d.Data, configFile)); err == nil && d.Data != "" {
 		return Options{}, fmt.Errorf("%s is an installation of coffer serve: name another directory, so that no development application comes into it", d.Data)
 	}
-	o := Options{Create: true, OwnProcess: true, Log: d.Log, Names: PublicNames(), FirstTouch: !d.Strict, Access: d.Access}
+	o := Options{Create: true, OwnProcess: true, Log: d.Log, Names: PublicNames(), FirstTouch: !d.Strict, Access: d.Access, DeviceUser: developer}
 	for _, url := range d.Attest {
 		o.AttestationAuthorities = append(o.AttestationAuthorities, IssuerConfig{URL: url})
+	}
+	for _, url := range d.Assert {
+		o.AssertionIssuers = append(o.AssertionIssuers, IssuerConfig{URL: url})
 	}
 	var err error
 	if d.Data == "" {
@@ -226,18 +278,22 @@ func (d Development) configDir() (string, error) {
 func runPrincipal(root seal.RootKey) (tenant.Application, string, error) {
 	app := tenant.Application{DisplayName: "coffer run"}
 	for purpose, id := range map[string]*string{"run application id": &app.AppID, "run object id": &app.ObjectID} {
-		derived, err := root.Derive(purpose, 16)
-		if err != nil {
+		var err error
+		if *id, err = derivedID(root, purpose); err != nil {
 			return app, "", err
 		}
-		made, err := uuid.NewRandomFromReader(bytes.NewReader(derived))
-		if err != nil {
-			return app, "", err
-		}
-		*id = made.String()
 	}
 	secret, err := root.Derive("run client secret", 32)
 	return app, "r" + base64.RawURLEncoding.EncodeToString(secret), err // tools take what begins with a hyphen for an option
+}
+
+func derivedID(root seal.RootKey, purpose string) (string, error) {
+	derived, err := root.Derive(purpose, 16)
+	if err != nil {
+		return "", err
+	}
+	id, err := uuid.NewRandomFromReader(bytes.NewReader(derived))
+	return id.String(), err
 }
 
 func randomText() (string, error) {

@@ -72,6 +72,11 @@ audit_file: audit.log
 # true refuses decryption with RSA1_5 and the CBCPAD algorithms, see docs/security.md.
 refuse_weak_padding: false
 
+# Issuers by whose tokens an application can sign in, if it has a federated credential that
+# says so. Of others no token is accepted, and they are never asked.
+# assertion_issuers:
+#   - url: https://token.actions.githubusercontent.com
+
 # A certificate for *.vault.DOMAIN and login., management. and graph.DOMAIN:
 #   certificate_file: tls.pem
 #   key_file: tls.key

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
 
 	"coffer/internal/oidc"
+	"coffer/internal/tenant"
 )
 
 // An IssuerConfig names an outside issuer of tokens, whose keys are fetched.
@@ -48,4 +50,20 @@ type attestations struct{ verifier *oidc.Verifier }
 func (a attestations) Claims(ctx context.Context, authority, token string) (json.RawMessage, error) {
 	claims, err := a.verifier.Verify(ctx, authority, token)
 	return claims.All, err
+}
+
+// assertions lets the tenant verify tokens of outside issuers without knowing how.
+type assertions struct{ verifier *oidc.Verifier }
+
+func (a assertions) Knows(issuer string) bool { return a.verifier.Knows(issuer) }
+
+func (a assertions) Verify(ctx context.Context, issuer, raw string) (tenant.Outside, error) {
+	claims, err := a.verifier.Verify(ctx, issuer, raw)
+	switch {
+	case errors.Is(err, oidc.ErrTimes):
+		err = fmt.Errorf("%w: %w", tenant.ErrAssertionTimes, err)
+	case errors.Is(err, oidc.ErrUnavailable):
+		err = fmt.Errorf("%w: %w", tenant.ErrAssertionUnavailable, err)
+	}
+	return tenant.Outside{Subject: claims.Subject, Audiences: claims.Audience}, err
 }

@@ -33,10 +33,31 @@ func (e *Error) AuditCode() string { return e.Code }
 // The numbers of the refusals that are made here, as the service's documentation gives
 // them.
 const (
+	NumberBadAssertionForm = 50027
+	NumberLocked           = 50053
+	NumberUserDisabled     = 50057
+	NumberBadPassword      = 50126
+	NumberRevoked          = 50173
+	NumberInvalidGrant     = 70000
 	NumberMalformedScope   = 70011
+	NumberPending          = 70016
+	NumberDeclined         = 70018
+	NumberCodeExpired      = 70020
+	NumberBusy             = 90033
+	NumberUnreadableGrant  = 9002313
 	NumberScopeSuffix      = 1002012
 	NumberUnknownResource  = 500011
 	NumberUnknownClient    = 700016
+	NumberAssertionClient  = 700021
+	NumberAssertionAud     = 700023
+	NumberAssertionTimes   = 700024
+	NumberPublicClient     = 700025
+	NumberAssertion        = 700027
+	NumberRefreshExpired   = 700082
+	NumberOutsideIssuer    = 700211
+	NumberOutsideAudience  = 700212
+	NumberOutsideSubject   = 700213
+	NumberAssertionAlg     = 5002738
 	NumberDisabled         = 7000112
 	NumberBadSecret        = 7000215
 	NumberNoCredential     = 7000218
@@ -50,12 +71,29 @@ func refuse(code string, number int, format string, args ...any) *Error {
 	return &Error{Code: code, Number: number, Message: fmt.Sprintf(format, args...)}
 }
 
-// A TokenRequest asks for a token by client credentials. Scope is used when Resource is
-// empty.
+// A Grant says what a token is asked for with (RFC 6749, 1.3).
+type Grant int
+
+// The grants. All but the first give tokens of users.
+const (
+	GrantClient   Grant = iota // the client's own secret or assertion
+	GrantPassword              // a user's name and password
+	GrantRefresh               // a refresh token
+	GrantDevice                // a device code
+)
+
+// A TokenRequest asks for a token. Scope is used when Resource is empty.
 type TokenRequest struct {
+	Grant                  Grant
 	ClientID, ClientSecret string
-	Scope                  string // v2: "RESOURCE/.default", perhaps with words of OpenID Connect
-	Resource               string // v1
+	Assertion              string   // instead of a secret
+	Audiences              []string // what an assertion that the client signed itself can have
+	Scope                  string   // v2: "RESOURCE/.default", perhaps with words of OpenID Connect
+	Resource               string   // v1
+
+	Username, Password, RefreshToken, DeviceCode string
+
+	IdentityIssuer string // iss of an id_token; empty: Issuer
 }
 
 // A Token is an access token.
@@ -65,6 +103,17 @@ type Token struct {
 	ClientID  string
 	NotBefore time.Time
 	Expires   time.Time
+	User      *UserToken // nil: it is an application's
+}
+
+// A UserToken is what a client gets beside the access token of a user.
+type UserToken struct {
+	Scope    string // what was granted
+	Refresh  string // refresh token
+	Identity string // id_token
+	ObjectID string
+	TenantID string
+	Family   bool // the refresh token is good for every client of the family
 }
 
 // The lifetimes of tokens, as the service's.
@@ -73,44 +122,65 @@ const (
 	managedIdentityLifetime = 86399 * time.Second
 )
 
-// IssueToken returns a token for an application that shows its secret. The error is an
-// *Error for a request that is refused. Either way there is a line in the audit log, or
-// else no token.
+// IssueToken returns a token for an application that shows its secret or an assertion, or
+// for a user. The error is an *Error for a request that is refused. Either way there is a
+// line in the audit log, or else no token; a device code that waits has no line.
 func (s *Service) IssueToken(ctx context.Context, o access.Origin, r TokenRequest) (Token, error) {
-	app, resource, err := s.admit(ctx, r)
-	if app.AppID == "" {
-		app.AppID, _ = guid(r.ClientID) // what is no id may be a secret in the wrong place
+	admit := s.admitUser
+	if r.Grant == GrantClient {
+		admit = s.admit
 	}
-	return s.give(ctx, o, sought{app: app, resource: resource, lifetime: tokenLifetime, claims: token.Claims{AppIDACR: "1"}}, err)
+	t, err := admit(ctx, r)
+	if t.app.AppID == "" {
+		t.app.AppID, _ = guid(r.ClientID) // what is no id may be a secret in the wrong place
+	}
+	if refused := (*Error)(nil); errors.As(err, &refused) && refused.Number == NumberPending {
+		return Token{}, err
+	}
+	return s.give(ctx, o, t, err)
 }
 
 // admit checks the client and what it asks for.
-func (s *Service) admit(ctx context.Context, r TokenRequest) (Application, string, error) {
-	app, err := s.checkClient(ctx, r.ClientID, r.ClientSecret)
-	if err != nil {
-		return app, "", err
+func (s *Service) admit(ctx context.Context, r TokenRequest) (t sought, err error) {
+	t.lifetime = tokenLifetime
+	if t.app, t.claims.AppIDACR, err = s.checkClient(ctx, r); err != nil {
+		return t, err
 	}
-	if err := s.checkPrincipal(ctx, app); err != nil {
-		return app, "", err
+	if err := s.checkPrincipal(ctx, t.app); err != nil {
+		return t, err
 	}
-	resource := r.Resource
-	if resource == "" {
-		if resource, err = resourceOf(r.Scope); err != nil {
-			return app, "", err
+	if t.resource = r.Resource; t.resource == "" {
+		if t.resource, err = resourceOf(r.Scope); err != nil {
+			return t, err
 		}
 	}
-	return app, resource, s.checkResource(resource)
+	return t, s.checkResource(t.resource)
 }
 
-// checkClient returns the application whose secret it is.
-func (s *Service) checkClient(ctx context.Context, id, secret string) (Application, error) {
-	record, _, err := s.application(ctx, id)
+// How a client authenticated: claim appidacr.
+const (
+	byNothing   = "0"
+	bySecret    = "1"
+	byAssertion = "2"
+)
+
+// checkClient returns the application that the client is, and how it showed that.
+func (s *Service) checkClient(ctx context.Context, r TokenRequest) (Application, string, error) {
+	record, _, err := s.application(ctx, r.ClientID)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return Application{}, s.unknown(id, secret)
+		return Application{}, "", s.unknown(r.ClientID, r.ClientSecret)
 	case err != nil:
-		return Application{}, err
-	case secret == "":
+		return Application{}, "", err
+	case r.Assertion != "":
+		return record.application(), byAssertion, s.checkAssertion(ctx, record, r)
+	}
+	app, err := s.checkSecret(record, r.ClientSecret)
+	return app, bySecret, err
+}
+
+func (s *Service) checkSecret(record applicationRecord, secret string) (Application, error) {
+	if secret == "" {
 		return record.application(), refuse("invalid_client", NumberNoCredential, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
 	}
 	expired := false
@@ -175,8 +245,8 @@ func (s *Service) checkResource(resource string) error {
 		clip(resource), s.tenantID, strings.Join(s.config.Resources, ", "))
 }
 
-// ignoredScopes are the words of OpenID Connect, which mean nothing for an application
-// but which some clients add.
+// ignoredScopes are the words of OpenID Connect, which name no resource and mean nothing
+// for an application, but which some clients add.
 var ignoredScopes = []string{"openid", "profile", "offline_access", "email"}
 
 // resourceOf picks the one scope that ends in /.default and cuts exactly that off: the
@@ -222,6 +292,7 @@ type sought struct {
 	resource string
 	lifetime time.Duration
 	claims   token.Claims // those that not all tokens have alike
+	user     *person      // nil: the application itself
 }
 
 // give signs the token, unless err refuses it, and gives it out when the sign-in is in
@@ -270,9 +341,16 @@ func (s *Service) sign(ctx context.Context, t sought) (Token, error) {
 	c.IssuedAt, c.NotBefore, c.Expires = now.Unix(), now.Unix(), expires.Unix()
 	c.IdentityType, c.TenantID, c.Version = "app", s.tenantID, "1.0"
 	c.TokenID = base64.RawURLEncoding.EncodeToString(id[:])
+	if t.user != nil {
+		t.user.claim(&c)
+	}
 	raw, err := token.Sign(key, c)
 	if err != nil {
 		return Token{}, err
 	}
-	return Token{Raw: raw, Resource: t.resource, ClientID: c.AppID, NotBefore: now, Expires: expires}, nil
+	out := Token{Raw: raw, Resource: t.resource, ClientID: c.AppID, NotBefore: now, Expires: expires}
+	if t.user != nil {
+		out.User, err = s.userToken(key, *t.user, c)
+	}
+	return out, err
 }

@@ -493,8 +493,12 @@ func (s *Service) EnsureAssignment(ctx context.Context, principal, role, scope s
 	if err != nil {
 		return err
 	}
+	kind, err := s.principalType(ctx, principal)
+	if err != nil {
+		return err
+	}
 	want := assignmentRecord{
-		ID: uuid.NewString(), Scope: scope, RoleID: role, PrincipalID: strings.ToLower(principal), PrincipalType: "ServicePrincipal",
+		ID: uuid.NewString(), Scope: scope, RoleID: role, PrincipalID: strings.ToLower(principal), PrincipalType: kind,
 		Created: s.config.Now().UnixMilli(), Updated: s.config.Now().UnixMilli(),
 	}
 	if recs[0].Exists() {

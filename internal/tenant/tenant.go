@@ -11,6 +11,7 @@
 //	t/sp/{oid}      a service principal
 //	t/key/signing   the key that signs tokens
 //	t/user/{upn}    a user with a password
+//	t/device/{code} what was decided of a device code, by the code that a user types
 //	t/roles         custom role definitions and all role assignments
 //
 // All are sealed. They are read with the grant of decision inputs, and changed behind
@@ -19,7 +20,9 @@
 // # A token, from its issue to its use
 //
 // IssueToken checks an application's secret, signs, and has the sign-in written to the
-// audit log before the token is given out. Later a door calls Authenticate, which looks
+// audit log before the token is given out. assertion.go has what an application can show
+// instead of a secret; signin.go how users sign in, with guess.go's counting of bad
+// guesses, refresh.go and device.go. Later a door calls Authenticate, which looks
 // at the token alone. Whether its principal still exists and is enabled is not in the
 // token: the vault asks that with Look, in the same snapshot as the object it is about.
 // So a removal is in force for the next request.
@@ -90,6 +93,12 @@ type Config struct {
 	// Resources are the audiences, without a slash at the end, that tokens are issued
 	// for.
 	Resources []string
+	// Assertions verifies tokens of outside issuers, by which applications sign in; nil: there
+	// are none.
+	Assertions Assertions
+	// DeviceUser is the name of the user for whom every device code is approved at once; empty:
+	// an administrator approves each.
+	DeviceUser string
 }
 
 // A Service answers for one tenant. It is safe for any number of goroutines.
@@ -105,6 +114,7 @@ type Service struct {
 	users        *store.Cache[userRecord]
 	changing     sync.Mutex // held while the directory is changed
 	verifier     *token.Verifier
+	guesses      *guesses
 	signer       signer
 }
 
@@ -120,6 +130,7 @@ const (
 	kindSigningKey  = "signing-key"
 	kindRoles       = "roles"
 	kindUser        = "user"
+	kindDevice      = "device"
 
 	format = 1 // of every record here
 )
@@ -142,7 +153,7 @@ type tenantRecord struct {
 func Open(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{
 		config: c, principals: store.NewCache[principalRecord](4096), roles: store.NewCache[*roleTable](1), verifier: token.NewVerifier(4096),
-		applications: store.NewCache[applicationRecord](4096), users: store.NewCache[userRecord](4096),
+		applications: store.NewCache[applicationRecord](4096), users: store.NewCache[userRecord](4096), guesses: newGuesses(maxGuessed),
 		signer: signer{closing: make(chan struct{})},
 	}
 	rec, err := s.openTenant(ctx)

@@ -1,4 +1,5 @@
-// Package token signs and verifies access tokens, given keys. It is pure: it keeps no
+// Package token signs and verifies access tokens, and verifies the assertions by which
+// clients sign in, given keys. It is pure: it keeps no
 // key, asks nobody, and has no clock.
 //
 // Tokens are JSON Web Tokens signed with RS256 (RFC 7519, RFC 7515), with the claims
@@ -29,7 +30,7 @@ type Claims struct {
 	NotBefore       int64    `json:"nbf"`
 	Expires         int64    `json:"exp"`
 	AppID           string   `json:"appid,omitempty"`
-	AppIDACR        string   `json:"appidacr,omitempty"` // "1": by secret, "2": by certificate
+	AppIDACR        string   `json:"appidacr,omitempty"` // "0": without, "1": by secret, "2": by certificate
 	IdentityIssuer  string   `json:"idp,omitempty"`
 	IdentityType    string   `json:"idtyp,omitempty"` // "app" or "user"
 	ObjectID        string   `json:"oid"`
@@ -39,6 +40,30 @@ type Claims struct {
 	Version         string   `json:"ver"`
 	ManagedIdentity string   `json:"xms_mirid,omitempty"` // ARM id of a managed identity
 	Groups          []string `json:"groups,omitempty"`
+
+	// Of users.
+	Name       string `json:"name,omitempty"`
+	UPN        string `json:"upn,omitempty"`
+	UniqueName string `json:"unique_name,omitempty"`
+	Scopes     string `json:"scp,omitempty"`
+}
+
+// Identity are the claims of an id_token, which tells a client who signed in. Its audience
+// is the client, so that no door takes it for an access token.
+type Identity struct {
+	Audience  string `json:"aud"`
+	Issuer    string `json:"iss"`
+	IssuedAt  int64  `json:"iat"`
+	NotBefore int64  `json:"nbf"`
+	Expires   int64  `json:"exp"`
+	Name      string `json:"name,omitempty"`
+	ObjectID  string `json:"oid"`
+	Preferred string `json:"preferred_username"`
+	UPN       string `json:"upn"`
+	Subject   string `json:"sub"`
+	TenantID  string `json:"tid"`
+	TokenID   string `json:"uti"`
+	Version   string `json:"ver"`
 }
 
 // A Reason is why a token is refused.
@@ -87,7 +112,12 @@ const (
 )
 
 // Sign returns the claims as a token.
-func Sign(k *SigningKey, c Claims) (string, error) {
+func Sign(k *SigningKey, c Claims) (string, error) { return sign(k, c) }
+
+// SignIdentity returns the claims as an id_token.
+func SignIdentity(k *SigningKey, i Identity) (string, error) { return sign(k, i) }
+
+func sign(k *SigningKey, c any) (string, error) {
 	options := (&jose.SignerOptions{}).WithType("JWT").WithHeader("x5t", k.Thumbprint).WithHeader("kid", k.ID)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: k.private}, options)
 	if err != nil {

@@ -76,8 +76,9 @@ type Config struct {
 	Suffix     string // of vault hosts, such as "vault.azure.net"; for the audit log
 	Location   string // region of vaults that are made here, such as "local"
 
-	// FirstTouch, when set, tells the principal whose first request makes a vault.
-	FirstTouch func() access.Caller
+	// FirstTouch, when set, tells the principals whose first request makes a vault. All of them
+	// have all permissions on it.
+	FirstTouch func() []access.Caller
 	// Issuers are the issuers by folded name; "self" is always needed.
 	Issuers map[string]issuer.Issuer
 	// SoleNode says that no other node has the store, so that work which an earlier

@@ -221,11 +221,16 @@ func (s *Service) touch(ctx context.Context, caller access.Caller, name string) 
 	if s.FirstTouch == nil || !validVaultName(name) {
 		return false, nil
 	}
-	owner := s.FirstTouch()
-	if owner.ObjectID == "" || caller.ObjectID != owner.ObjectID || caller.TenantID != owner.TenantID {
+	owns := false
+	var policies []access.Policy
+	for _, owner := range s.FirstTouch() {
+		owns = owns || caller.ObjectID == owner.ObjectID && caller.TenantID == owner.TenantID
+		policies = append(policies, AllPermissions(owner.TenantID, owner.ObjectID))
+	}
+	if !owns || caller.ObjectID == "" {
 		return false, nil
 	}
-	err := s.CreateVault(ctx, Vault{Name: name, TenantID: owner.TenantID, Premium: true, FirstTouch: true, Policies: []access.Policy{AllPermissions(owner.TenantID, owner.ObjectID)}})
+	err := s.CreateVault(ctx, Vault{Name: name, TenantID: caller.TenantID, Premium: true, FirstTouch: true, Policies: policies})
 	var taken *Error
 	if errors.As(err, &taken) && taken.Code == CodeConflict { // another request was first
 		err = nil
