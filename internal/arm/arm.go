@@ -120,8 +120,15 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request) (answer, error) {
 	return answer{}, err
 }
 
+// keyVaultVersion is a header on every answer of the provider of vaults (recorded).
+const keyVaultVersion = "x-ms-keyvault-service-version"
+
 // versionForm is that of every api-version of the control plane.
 var versionForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-[a-zA-Z]+)?$`)
+
+func invalidVersion(version string) error {
+	return fail(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid. It has the form of a date, such as 2022-07-01.", clip(version))
+}
 
 func (d *Door) handle(w http.ResponseWriter, r *http.Request, caller access.Caller) (answer, error) {
 	req := request{ctx: r.Context(), caller: caller, query: r.URL.Query(), base: "https://" + strings.TrimSuffix(strings.ToLower(r.Host), ":443")}
@@ -130,13 +137,16 @@ func (d *Door) handle(w http.ResponseWriter, r *http.Request, caller access.Call
 	case req.version == "":
 		return answer{}, fail(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
 	case !versionForm.MatchString(req.version):
-		return answer{}, fail(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid. It has the form of a date, such as 2022-07-01.", clip(req.version))
+		return answer{}, invalidVersion(req.version)
 	}
 	route, params, scope, err := match(r)
 	if err != nil {
 		return answer{}, err
 	}
 	req.params, req.scope = params, scope
+	if strings.Contains(route.pattern, "microsoft.keyvault") {
+		w.Header().Set(keyVaultVersion, "1.5.1361.0")
+	}
 	if sub, given := subscriptionOf(params, scope); given && !strings.EqualFold(sub, d.Vaults.SubscriptionID()) {
 		return answer{}, fail(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", clip(sub))
 	}

@@ -22,12 +22,13 @@ type control struct {
 	server *coffertest.Server
 	who    coffertest.Principal
 	sub    string
+	tokens map[string]string // by principal and resource
 }
 
 func newControl(t *testing.T) *control {
 	t.Helper()
 	s := coffertest.New(t)
-	return &control{t: t, server: s, who: s.Owner(), sub: "/subscriptions/" + s.TenantID()}
+	return &control{t: t, server: s, who: s.Owner(), sub: "/subscriptions/" + s.TenantID(), tokens: map[string]string{}}
 }
 
 func (c *control) as(p coffertest.Principal) *control {
@@ -84,11 +85,7 @@ func (c *control) ask(base, resource, version, method, path, body string) answer
 		c.t.Fatal(err)
 	}
 	if c.who.AppID != "" {
-		token, err := c.who.Credential().GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}})
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+token.Token)
+		r.Header.Set("Authorization", "Bearer "+c.token(resource))
 	}
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
@@ -109,6 +106,20 @@ func (c *control) ask(base, resource, version, method, path, body string) answer
 		}
 	}
 	return out
+}
+
+// token is one of the principal for a resource.
+func (c *control) token(resource string) string {
+	c.t.Helper()
+	key := c.who.AppID + " " + resource
+	if c.tokens[key] == "" {
+		token, err := c.who.Credential().GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.tokens[key] = token.Token
+	}
+	return c.tokens[key]
 }
 
 func (c *control) want(a answer, status int, code string) answer {

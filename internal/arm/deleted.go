@@ -44,7 +44,7 @@ func (d *Door) operation(location, token string) string {
 }
 
 func (d *Door) purgeResult(r request) (answer, error) {
-	op, err := d.Vaults.OperationDone(r.ctx, r.caller, vault.VaultOperationGet, r.params["{token}"])
+	op, err := d.Vaults.PurgeDone(r.ctx, r.caller, shortLocation(r.params["{location}"]), r.params["{token}"])
 	if err != nil {
 		return answer{}, err
 	}

@@ -34,8 +34,16 @@ var statuses = map[vault.Code]int{
 	vault.CodeBadRequest: 400, vault.CodeVaultName: 400, vault.CodeVaultExists: 409, vault.CodeVaultConflict: 409, vault.CodeDeletedVaultNotFound: 404,
 	vault.CodeSKU: 400, vault.CodeNetworkAcls: 400, vault.CodeInsufficientPermissions: 400, vault.CodeMethodNotAllowed: 405, vault.CodeResourceNotFound: 404,
 	vault.CodeParentNotFound: 404, vault.CodeGroupNotFound: 404, vault.CodeGroupBeingDeleted: 409, vault.CodeGroupQuota: 409, vault.CodeInvalidGroupName: 400, vault.CodeInvalidLocation: 409,
-	vault.CodeInvalidGroupLocation: 409, vault.CodeLocationRequired: 400, vault.CodeAuthorizationFailed: 403, vault.CodeConflict: 409,
+	vault.CodeInvalidGroupLocation: 409, vault.CodeLocationRequired: 400, vault.CodeAuthorizationFailed: 403,
 	vault.CodeUnavailable: 503, vault.CodeThrottled: 429, vault.CodePrincipalGone: 401,
+}
+
+// byProvider are the codes of the provider of vaults. All others are of what stands in front
+// of the providers.
+var byProvider = map[string]bool{
+	string(vault.CodeBadRequest): true, string(vault.CodeVaultName): true, string(vault.CodeVaultExists): true, string(vault.CodeVaultConflict): true,
+	string(vault.CodeDeletedVaultNotFound): true, string(vault.CodeSKU): true, string(vault.CodeNetworkAcls): true, string(vault.CodeInsufficientPermissions): true,
+	string(vault.CodeMethodNotAllowed): true, "RegionNotSupported": true,
 }
 
 // roleErrors are the refusals of roles. The texts are those by which clients know them.
@@ -72,7 +80,10 @@ func (d *Door) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if status == 0 { // the client has gone
 		return
 	}
-	w.Header().Set("x-ms-failure-cause", "gateway")
+	if !byProvider[detail.Code] { // recorded: what is refused in front of the provider says so
+		w.Header().Del(keyVaultVersion)
+		w.Header().Set("x-ms-failure-cause", "gateway")
+	}
 	httpd.WriteJSON(w, status, errorBody{detail})
 }
 
@@ -99,6 +110,8 @@ func (d *Door) wireError(w http.ResponseWriter, r *http.Request, err error) (int
 		d.Rejected(r.Context(), httpd.Origin(r), "PrincipalGone")
 		d.challenge(w, rule.Message)
 		return http.StatusUnauthorized, errorDetail{"InvalidAuthenticationToken", rule.Message}
+	case errors.As(err, &rule) && rule.Code == vault.CodeConflict: // writes at once to one vault
+		return http.StatusConflict, errorDetail{string(vault.CodeVaultConflict), rule.Message}
 	case errors.As(err, &rule) && statuses[rule.Code] != 0:
 		if rule.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(rule.RetryAfter.Seconds()))))

@@ -52,14 +52,7 @@ func (d *Door) patchGroup(r request) (answer, error) {
 	if err := checkTags(body.Tags); err != nil {
 		return answer{}, err
 	}
-	g, err := d.Vaults.GetGroup(r.ctx, r.caller, r.params["{group}"])
-	if err != nil {
-		return answer{}, err
-	}
-	if body.Tags == nil {
-		body.Tags = g.Tags
-	}
-	g, _, err = d.Vaults.PutGroup(r.ctx, r.caller, vault.Group{Name: g.Name, Tags: body.Tags})
+	g, err := d.Vaults.PatchGroup(r.ctx, r.caller, r.params["{group}"], body.Tags)
 	return ok(d.group(g)), err
 }
 
@@ -102,7 +95,7 @@ func accepted(r request, path string) answer {
 }
 
 func (d *Door) groupResult(r request) (answer, error) {
-	op, err := d.Vaults.OperationDone(r.ctx, r.caller, vault.GroupGet, r.params["{token}"])
+	op, err := d.Vaults.DeletionDone(r.ctx, r.caller, r.params["{token}"])
 	if err != nil || op.Done {
 		return answer{status: http.StatusOK}, err
 	}

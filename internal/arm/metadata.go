@@ -61,6 +61,9 @@ func (d *Door) metadata(version string) (answer, error) {
 	if version == "" {
 		return answer{}, fail(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
 	}
+	if !versionForm.MatchString(version) {
+		return answer{}, invalidVersion(version)
+	}
 	if version < "2018" {
 		return ok(cloudEndpoints{Gallery: c.ResourceManager, Graph: c.Graph, Portal: c.Portal, Authentication: auth}), nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -193,6 +194,9 @@ func (d *Door) getRoleAssignment(r request) (answer, error) {
 	return ok(d.roleAssignment(t, false)), err
 }
 
+// principalTypes are those to which roles are assigned.
+var principalTypes = []string{"User", "Group", "ServicePrincipal"}
+
 func (d *Door) putRoleAssignment(r request) (answer, error) {
 	var body roleAssignmentInput
 	if err := httpd.DecodeJSON(r.body, &body); err != nil {
@@ -203,6 +207,8 @@ func (d *Door) putRoleAssignment(r request) (answer, error) {
 	switch {
 	case p.PrincipalID == "" || role == "":
 		return answer{}, fail(http.StatusBadRequest, "BadRequestFormat", "A role assignment needs properties.roleDefinitionId and properties.principalId.")
+	case p.PrincipalType != "" && !slices.ContainsFunc(principalTypes, func(t string) bool { return strings.EqualFold(t, p.PrincipalType) }):
+		return answer{}, fail(http.StatusBadRequest, "PrincipalTypeNotSupported", "The principalType '%s' is not supported; use one of %s.", clip(p.PrincipalType), strings.Join(principalTypes, ", "))
 	case p.Condition != nil && *p.Condition != "":
 		return answer{}, fail(http.StatusBadRequest, "ConditionNotSupported", "Conditions of role assignments are not evaluated by this server, so it does not take them. Assign a narrower role or scope.")
 	case p.Description != nil && len(*p.Description) > 1024:

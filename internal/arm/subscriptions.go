@@ -110,6 +110,9 @@ func (d *Door) providers() []providerResource {
 		p := providerResource{
 			ID: "/subscriptions/" + d.Vaults.SubscriptionID() + "/providers/" + namespace, Namespace: namespace, RegistrationPolicy: "RegistrationFree", RegistrationState: "Registered",
 		}
+		if namespace == "Microsoft.KeyVault" {
+			p.RegistrationPolicy = "RegistrationRequired"
+		}
 		for _, kind := range kinds[namespace] {
 			p.ResourceTypes = append(p.ResourceTypes, providerType{ResourceType: kind, Locations: d.locations(), APIVersions: versions[namespace], Capabilities: "None"})
 		}

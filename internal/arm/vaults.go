@@ -13,9 +13,6 @@ import (
 
 const vaultType = "Microsoft.KeyVault/vaults"
 
-// keyVaultHeader is on every answer about vaults (recorded).
-var keyVaultHeader = map[string]string{"x-ms-keyvault-service-version": "1.5.1361.0"}
-
 func (d *Door) vault(v vault.Vault) vaultResource {
 	sku := "standard"
 	if v.Premium {
@@ -129,7 +126,7 @@ func (d *Door) vaultInput(r request) (vault.VaultInput, error) {
 }
 
 func (d *Door) vaultAnswer(v vault.Vault, err error) (answer, error) {
-	return answer{status: http.StatusOK, body: d.vault(v), header: keyVaultHeader}, err
+	return answer{status: http.StatusOK, body: d.vault(v)}, err
 }
 
 func (d *Door) putVault(r request) (answer, error) {
@@ -157,7 +154,7 @@ func (d *Door) deleteVault(r request) (answer, error) {
 	if !found {
 		return answer{status: http.StatusNoContent}, err
 	}
-	return answer{status: http.StatusOK, header: keyVaultHeader}, err
+	return answer{status: http.StatusOK}, err
 }
 
 // listVaults cuts a page if the request says how long it is; the token of the next one is
@@ -168,13 +165,16 @@ func (d *Door) listVaults(r request) (answer, error) {
 		return answer{}, err
 	}
 	out := listOf[vaultResource](nil)
-	skip, _ := strconv.Atoi(r.query.Get("$skiptoken"))
-	top, _ := strconv.Atoi(r.query.Get("$top"))
-	if skip < 0 || skip > len(vaults) {
+	skip, err := number(r.query.Get("$skiptoken"), 0)
+	if err != nil || skip > len(vaults) {
 		return answer{}, fail(http.StatusBadRequest, "InvalidSkipToken", "The $skiptoken is not one that this server gave.")
 	}
+	top, err := number(r.query.Get("$top"), len(vaults))
+	if err != nil || top == 0 && len(vaults) > 0 {
+		return answer{}, fail(http.StatusBadRequest, "BadRequest", "The $top has to be a whole number from 1 on.")
+	}
 	for i, v := range vaults[skip:] {
-		if top > 0 && i == top {
+		if i == top {
 			out.NextLink = r.base + "/subscriptions/" + d.Vaults.SubscriptionID() + "/providers/Microsoft.KeyVault/vaults?api-version=" + r.version + "&$top=" + strconv.Itoa(top) + "&$skiptoken=" + strconv.Itoa(skip+top)
 			if group := r.params["{group}"]; group != "" {
 				out.NextLink = strings.Replace(out.NextLink, "/providers/", "/resourceGroups/"+group+"/providers/", 1)
@@ -183,7 +183,16 @@ func (d *Door) listVaults(r request) (answer, error) {
 		}
 		out.Value = append(out.Value, d.vault(v))
 	}
-	return answer{status: http.StatusOK, body: out, header: keyVaultHeader}, nil
+	return answer{status: http.StatusOK, body: out}, nil
+}
+
+// number reads a parameter of the query that is a whole number; empty is the default.
+func number(text string, otherwise int) (int, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	return int(n), err
 }
 
 func (d *Door) changePolicies(r request) (answer, error) {
@@ -192,16 +201,15 @@ func (d *Door) changePolicies(r request) (answer, error) {
 		return answer{}, err
 	}
 	kind := vault.PolicyChange(strings.ToLower(r.params["{kind}"]))
-	status := http.StatusOK
-	switch kind {
-	case vault.PoliciesAdd:
-		status = http.StatusCreated
-	case vault.PoliciesReplace, vault.PoliciesRemove:
-	default:
+	if kind != vault.PoliciesAdd && kind != vault.PoliciesReplace && kind != vault.PoliciesRemove {
 		return answer{}, fail(http.StatusBadRequest, "BadRequest", "The operation on access policies has to be add, replace or remove.")
 	}
-	v, err := d.Vaults.ChangePolicies(r.ctx, r.caller, r.params["{group}"], r.params["{vault}"], kind, policiesIn(body.Properties.AccessPolicies))
-	return answer{status: status, header: keyVaultHeader, body: policiesResource{
+	v, changed, err := d.Vaults.ChangePolicies(r.ctx, r.caller, r.params["{group}"], r.params["{vault}"], kind, policiesIn(body.Properties.AccessPolicies))
+	status := http.StatusOK
+	if changed && kind == vault.PoliciesAdd {
+		status = http.StatusCreated
+	}
+	return answer{status: status, body: policiesResource{
 		ID: d.Vaults.VaultID(v.Group, v.Name) + "/accessPolicies/", Type: vaultType + "/accessPolicies", Location: v.Location, Properties: policiesProperties{policies(v.Policies)},
 	}}, err
 }

@@ -17,6 +17,7 @@ import (
 var (
 	GroupGet            = controlOperation("ResourceGroupGet", "Microsoft.Resources/subscriptions/resourceGroups/read")
 	GroupPut            = controlOperation("ResourceGroupPut", "Microsoft.Resources/subscriptions/resourceGroups/write")
+	GroupPatch          = controlOperation("ResourceGroupPatch", "Microsoft.Resources/subscriptions/resourceGroups/write")
 	GroupDelete         = controlOperation("ResourceGroupDelete", "Microsoft.Resources/subscriptions/resourceGroups/delete")
 	VaultGet            = controlOperation("VaultGet", "Microsoft.KeyVault/vaults/read")
 	VaultPut            = controlOperation("VaultPut", "Microsoft.KeyVault/vaults/write")

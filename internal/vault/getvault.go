@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"coffer/internal/access"
-	"coffer/internal/gate"
 	"coffer/internal/seal"
 	"coffer/internal/store"
 )
@@ -157,7 +156,7 @@ func (s *Service) GetDeletedVault(ctx context.Context, caller access.Caller, loc
 }
 
 // PurgeVault removes a deleted vault with everything in it for good. It is done in the
-// background; the token leads to what OperationDone says about it. Until it is done, the
+// background; the token leads to what PurgeDone says about it. Until it is done, the
 // name stays taken.
 func (s *Service) PurgeVault(ctx context.Context, caller access.Caller, location, name string) (token string, err error) {
 	known, err := s.controller(ctx, caller)
@@ -221,37 +220,59 @@ type LongOperation struct {
 
 var errOperation = &Error{Code: CodeResourceNotFound, Message: "There is no operation at this address."}
 
-// OperationDone reports how far an operation is that DeleteGroup or PurgeVault began.
-func (s *Service) OperationDone(ctx context.Context, caller access.Caller, op gate.Operation, token string) (out LongOperation, err error) {
-	scope := "/subscriptions/" + s.SubscriptionID()
-	err = s.visible(ctx, caller, op, scope, func(g seal.Grant, _ func(string) bool) error {
-		box, err := decodeURL(token)
-		if err != nil {
-			return errOperation
-		}
-		plain, at, err := s.Keyring.Open(g, operationPlace(), box)
-		if err != nil {
-			return errOperation
-		}
-		var t operationToken
-		if err := decode(plain, at.Format, &t); err != nil {
-			return err
-		}
-		out = LongOperation{Began: moment(t.Began), Ended: s.Now()}
-		if t.Kind == kindVault {
-			v, err := s.vaultNamed(ctx, t.Name)
-			out.Done = v == nil || v.Instance != t.Instance
-			return err
-		}
-		recs, err := s.Store.Get(ctx, store.Ask{Key: groupKey(t.Name)})
-		if err != nil || !recs[0].Exists() {
-			out.Done = err == nil
-			return err
-		}
-		r, err := s.openGroup(g, recs[0], t.Name)
-		out.Done = r.State == ""
+// DeletionDone reports how far a deletion is that DeleteGroup began, to whoever has its
+// token: who could delete the group may have no role any more where the group was.
+func (s *Service) DeletionDone(ctx context.Context, caller access.Caller, token string) (out LongOperation, err error) {
+	err = s.visible(ctx, caller, GroupGet, "/subscriptions/"+s.SubscriptionID(), func(g seal.Grant, _ func(string) bool) (err error) {
+		out, err = s.operationDone(ctx, g, kindGroup, token)
 		return err
 	})
+	return out, err
+}
+
+// PurgeDone reports how far a purge is that PurgeVault began.
+func (s *Service) PurgeDone(ctx context.Context, caller access.Caller, location, token string) (out LongOperation, err error) {
+	known, err := s.controller(ctx, caller)
+	if err != nil {
+		return out, err
+	}
+	scope := "/subscriptions/" + s.SubscriptionID() + "/providers/Microsoft.KeyVault/locations/" + location
+	err = s.Gate.Read(ctx, controlRequest(known, VaultOperationGet, scope), func(g seal.Grant) (err error) {
+		out, err = s.operationDone(ctx, g, kindVault, token)
+		return err
+	})
+	return out, explain(err)
+}
+
+func (s *Service) operationDone(ctx context.Context, g seal.Grant, kind, token string) (out LongOperation, err error) {
+	box, err := decodeURL(token)
+	if err != nil {
+		return out, errOperation
+	}
+	plain, at, err := s.Keyring.Open(g, operationPlace(), box)
+	if err != nil {
+		return out, errOperation
+	}
+	var t operationToken
+	switch err := decode(plain, at.Format, &t); {
+	case err != nil:
+		return out, err
+	case t.Kind != kind:
+		return out, errOperation
+	}
+	out = LongOperation{Began: moment(t.Began), Ended: s.Now()}
+	if t.Kind == kindVault {
+		v, err := s.vaultNamed(ctx, t.Name)
+		out.Done = v == nil || v.Instance != t.Instance
+		return out, err
+	}
+	recs, err := s.Store.Get(ctx, store.Ask{Key: groupKey(t.Name)})
+	if err != nil || !recs[0].Exists() {
+		out.Done = err == nil
+		return out, err
+	}
+	r, err := s.openGroup(g, recs[0], t.Name)
+	out.Done = r.State == ""
 	return out, err
 }
 

@@ -155,6 +155,27 @@ func (s *Service) PutGroup(ctx context.Context, caller access.Caller, in Group) 
 	return out, made, err
 }
 
+// PatchGroup replaces the tags of a resource group that exists; nil leaves them.
+func (s *Service) PatchGroup(ctx context.Context, caller access.Caller, name string, tags map[string]string) (out Group, err error) {
+	err = s.changeControl(ctx, caller, GroupPatch, s.GroupID(name), func(tx store.Tx, g seal.Grant, _ access.Caller) error {
+		r, was, ok, err := s.group(tx, g, name)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return groupNotFound(name)
+		case r.State != "":
+			return &Error{Code: CodeGroupBeingDeleted, Message: fmt.Sprintf(errGroupBeingDelete, r.Name)}
+		}
+		if tags != nil {
+			r.Tags = tags
+		}
+		out = Group{Name: r.Name, Location: r.Location, Tags: maps.Clone(r.Tags)}
+		return s.putGroup(tx, g, was, r)
+	})
+	return out, err
+}
+
 // GetGroup returns a resource group.
 func (s *Service) GetGroup(ctx context.Context, caller access.Caller, name string) (out Group, err error) {
 	err = s.viewControl(ctx, caller, GroupGet, s.GroupID(name), func(tx store.Tx, g seal.Grant) error {
@@ -202,7 +223,7 @@ func (s *Service) ListGroups(ctx context.Context, caller access.Caller) (out []G
 const maxGroups = 980
 
 // DeleteGroup deletes the vaults of a group, as DeleteVault does, and then the group. The
-// token leads to what OperationDone says about it.
+// token leads to what DeletionDone says about it.
 func (s *Service) DeleteGroup(ctx context.Context, caller access.Caller, name string) (token string, err error) {
 	known, err := s.controller(ctx, caller)
 	if err != nil {

@@ -87,9 +87,10 @@ const (
 	PoliciesRemove  PolicyChange = "remove"  // takes permissions away; empty entries go
 )
 
-// ChangePolicies changes the access policies of some principals, and returns the vault.
-func (s *Service) ChangePolicies(ctx context.Context, caller access.Caller, group, name string, kind PolicyChange, entries []access.Policy) (Vault, error) {
-	return s.changeVault(ctx, caller, VaultPolicyChange, group, name, func(c change) (*vaultRecord, error) {
+// ChangePolicies changes the access policies of some principals, and returns the vault, and
+// whether it is another one now.
+func (s *Service) ChangePolicies(ctx context.Context, caller access.Caller, group, name string, kind PolicyChange, entries []access.Policy) (out Vault, changed bool, err error) {
+	out, err = s.changeVault(ctx, caller, VaultPolicyChange, group, name, func(c change) (*vaultRecord, error) {
 		if c.was == nil || c.was.State != "" {
 			return nil, &Error{Code: CodeParentNotFound, Message: fmt.Sprintf("Can not perform requested operation on nested resource. Parent resource '%s' not found.", name)}
 		}
@@ -98,8 +99,10 @@ func (s *Service) ChangePolicies(ctx context.Context, caller access.Caller, grou
 		for _, entry := range entries {
 			policies = changePolicies(policies, kind, entry)
 		}
+		changed = !slices.EqualFunc(policies, r.policies(), samePolicy)
 		return &r, c.setPolicies(&r, policies)
 	})
+	return out, changed, err
 }
 
 func changePolicies(policies []access.Policy, kind PolicyChange, entry access.Policy) []access.Policy {
@@ -131,6 +134,20 @@ func changePolicies(policies []access.Policy, kind PolicyChange, entry access.Po
 		return slices.Delete(policies, at, at+1)
 	}
 	return policies
+}
+
+// samePolicy reports whether two entries grant the same to the same principal.
+func samePolicy(a, b access.Policy) bool {
+	return samePrincipal(a, b) && sameWords(a.Certificates, b.Certificates) && sameWords(a.Keys, b.Keys) && sameWords(a.Secrets, b.Secrets) && sameWords(a.Storage, b.Storage)
+}
+
+func sameWords(a, b []string) bool {
+	missing := func(all []string) func(string) bool {
+		return func(word string) bool {
+			return !slices.ContainsFunc(all, func(other string) bool { return strings.EqualFold(word, other) })
+		}
+	}
+	return !slices.ContainsFunc(a, missing(b)) && !slices.ContainsFunc(b, missing(a))
 }
 
 func samePrincipal(a, b access.Policy) bool {
