@@ -231,7 +231,7 @@ func moduleOf(name string, modules []string) string {
 
 // The rules of the house that imports can show.
 func TestRules(t *testing.T) {
-	mayHTTP := []string{"internal/httpd", "internal/arm", "internal/dataplane", "internal/entra", "internal/graph", "internal/oidc", "internal/proxy", "internal/server", "coffertest", "certificates"}
+	mayHTTP := []string{"internal/httpd", "internal/arm", "internal/client", "internal/dataplane", "internal/entra", "internal/graph", "internal/oidc", "internal/proxy", "internal/server", "coffertest", "certificates"}
 	mayGrant := []string{"internal/seal", "internal/gate", "internal/server"}
 	onlyBy := map[string][]string{
 		"internal/audit": {"coffertest", "internal/gate", "internal/server"}, // those two hand the gate its sink

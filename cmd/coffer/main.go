@@ -9,8 +9,11 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"coffer/internal/client"
 )
 
 // collectAt lets the heap grow to five times of what is in use before garbage is
@@ -37,13 +40,16 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Short:         "A key vault that speaks the Azure Key Vault protocols",
 		Long:          "Coffer is a key vault that anyone can run. Programs written for Azure Key Vault use it unchanged.\n\nTry it:  KEY_VAULT_NAME=demo coffer run -- python3 my_program.py",
 		SilenceErrors: true, SilenceUsage: true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(runCommand(), serveCommand(), initCommand(), versionCommand(), janitorCommand())
+	root.AddCommand(vaultCommand(), appCommand(), policyCommand(), roleCommand())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return client.Usagef("%v  (%s --help shows the flags)", err, cmd.CommandPath())
+	})
 	err := root.ExecuteContext(ctx)
 	var exit *exitError
 	switch {
@@ -52,6 +58,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case errors.As(err, &exit):
 		return exit.code
 	}
-	fmt.Fprintln(stderr, "coffer:", err)
-	return 1
+	failure := client.Describe(err)
+	fmt.Fprintln(stderr, "coffer:", failure)
+	if isUsage(err) {
+		return client.ExitUsage
+	}
+	return failure.Code
+}
+
+// isUsage knows the errors that cobra makes itself, of a command line that was wrong.
+func isUsage(err error) bool {
+	return strings.HasPrefix(err.Error(), "unknown command ") || strings.HasPrefix(err.Error(), "required flag")
 }

@@ -24,8 +24,8 @@ func TestUsage(t *testing.T) {
 		code int
 		err  string
 	}{
-		{[]string{"run"}, 1, "name the program to run"}, {[]string{"nothing"}, 1, "unknown command"}, {[]string{"serve", "--config", "/nowhere/x.yaml"}, 1, "coffer init makes one"},
-		{[]string{"init"}, 1, "domain"}, {[]string{"init", "--domain", "a.b", "--output", "xml"}, 1, "table or json"}, {[]string{"janitor", "/etc"}, 1, "is not the directory of a run"},
+		{[]string{"run"}, 2, "name the program to run"}, {[]string{"nothing"}, 2, "unknown command"}, {[]string{"serve", "--config", "/nowhere/x.yaml"}, 1, "coffer init makes one"},
+		{[]string{"init"}, 2, "domain"}, {[]string{"init", "--domain", "a.b", "--output", "xml"}, 2, "table or json"}, {[]string{"janitor", "/etc"}, 1, "is not the directory of a run"},
 		{[]string{"--help"}, 0, ""}, {[]string{"run", "--help"}, 0, ""}, {[]string{"version"}, 0, ""},
 	} {
 		var out, errs bytes.Buffer

@@ -21,6 +21,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coffer/internal/client"
 	"coffer/internal/httpd"
 	"coffer/internal/server"
 )
@@ -43,7 +44,7 @@ readable on the disk.`,
   coffer run --data ./vaults -- bash        # a shell with vaults that are kept`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errors.New("name the program to run: coffer run -- COMMAND [ARGUMENT...]")
+				return client.Usagef("name the program to run: coffer run -- COMMAND [ARGUMENT...]")
 			}
 			return nil
 		},

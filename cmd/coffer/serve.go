@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coffer/internal/client"
 	"coffer/internal/httpd"
 	"coffer/internal/server"
 )
@@ -62,7 +63,7 @@ administrator, whose secret is printed once and kept nowhere.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "table" && output != "json" {
-				return fmt.Errorf("--output is table or json, not %q", output)
+				return client.Usagef("--output is table or json, not %q", output)
 			}
 			made, err := server.Initialize(cmd.Context(), i, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 			if err != nil {
@@ -84,7 +85,7 @@ administrator, whose secret is printed once and kept nowhere.`,
 }
 
 func printMade(w io.Writer, m server.Made) error {
-	vaults := "none. Nothing makes one later yet: begin again in another directory, with --vault NAME"
+	vaults := "none yet: coffer vault create NAME makes one, once the server runs and you are signed in"
 	if len(m.VaultURLs) > 0 {
 		vaults = strings.Join(m.VaultURLs, " ")
 	}
