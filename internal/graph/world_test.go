@@ -152,3 +152,16 @@ func (c *client) newApplication(name string) (app, principal object) {
 	principal = c.want(http.StatusCreated, "POST", "/servicePrincipals", object{"appId": app["appId"], "accountEnabled": true}).body
 	return app, principal
 }
+
+// decodeToken reads what the token endpoint answers.
+func decodeToken(t *testing.T, from io.Reader) string {
+	t.Helper()
+	var body struct {
+		Token       string `json:"access_token"`
+		Description string `json:"error_description"`
+	}
+	if err := json.NewDecoder(from).Decode(&body); err != nil || body.Token == "" {
+		t.Fatalf("no token: %v %s", err, body.Description)
+	}
+	return body.Token
+}
