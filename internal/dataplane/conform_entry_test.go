@@ -85,7 +85,7 @@ func (f *forger) forge(change map[string]any) string {
 }
 
 func TestConformForgedTokens(t *testing.T) {
-	claims(t, "cert-2.2-5", "cert-2.2-6", "cert-2.2-7")
+	claims(t, "cert-2.2-5", "cert-2.2-6", "cert-2.2-7", "id-6-6", "id-6-7")
 	d := newDoor(t)
 	f := newForger(t, d.token)
 	ours := "https://sts.windows.net/" + d.server.TenantID() + "/"

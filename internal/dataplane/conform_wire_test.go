@@ -187,7 +187,7 @@ func TestConformHeaders(t *testing.T) {
 }
 
 func TestConformChallenge(t *testing.T) {
-	claims(t, "cert-2.1-1", "cert-2.2-1", "cert-2.2-2")
+	claims(t, "cert-2.1-1", "cert-2.2-1", "cert-2.2-2", "id-6-2")
 	d := newDoor(t)
 	anonymous := func(r *http.Request) { r.Header.Del("Authorization") }
 	for _, test := range []struct{ method, path string }{

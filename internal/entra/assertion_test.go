@@ -87,6 +87,7 @@ func (w *world) assertionClaims(over map[string]any) map[string]any {
 }
 
 func TestCertificateAssertions(t *testing.T) {
+	claims(t, "id-4.1-12", "id-4.1-13", "id-4.1-16", "id-4.3-4")
 	w, own := newWorld(t), newWorld(t, "login.my.example")
 	good, other := certificates()[0], certificates()[1]
 	for _, w := range []*world{w, own} {
@@ -167,6 +168,7 @@ func (o *outside) Verify(_ context.Context, _, raw string) (tenant.Outside, erro
 }
 
 func TestFederatedAssertions(t *testing.T) {
+	claims(t, "id-4.1-14", "id-4.1-15", "id-4.3-5")
 	const (
 		cluster = "https://cluster.example/"
 		github  = "https://token.actions.githubusercontent.com"

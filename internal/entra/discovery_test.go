@@ -29,6 +29,7 @@ var routes = map[string]string{
 }
 
 func TestMethodsAndSpellings(t *testing.T) {
+	claims(t, "id-3.2-10", "id-4-8")
 	w := newWorld(t)
 	for pattern, right := range routes {
 		path := strings.ReplaceAll(pattern, "{tenant}", w.tenant.TenantID())
@@ -69,6 +70,7 @@ func TestPathsThatAreNotServed(t *testing.T) {
 }
 
 func TestInstanceDiscovery(t *testing.T) {
+	claims(t, "id-3.1-1", "id-3.1-2", "id-3.1-3", "id-3.1-4")
 	public := newWorld(t)
 	own := newWorld(t, "login.my.example")
 	publicEntry := map[string]any{
@@ -116,6 +118,7 @@ func TestInstanceDiscovery(t *testing.T) {
 }
 
 func TestOpenIDConfiguration(t *testing.T) {
+	claims(t, "id-3.2-1", "id-3.2-2", "id-3.2-3", "id-3.2-4", "id-3.2-8", "id-9-1")
 	public, own := newWorld(t), newWorld(t, "login.my.example")
 	id := public.tenant.TenantID()
 	for _, test := range []struct {
@@ -165,6 +168,7 @@ func TestOpenIDConfiguration(t *testing.T) {
 }
 
 func TestUnknownTenants(t *testing.T) {
+	claims(t, "id-3.2-5", "id-3.2-7", "id-4.3-9")
 	w, own := newWorld(t), newWorld(t, "login.my.example")
 	for pattern, method := range routes {
 		if !strings.Contains(pattern, "{tenant}") {
@@ -192,6 +196,7 @@ func TestUnknownTenants(t *testing.T) {
 
 // A validator that has nothing but the JWKS document verifies a token.
 func TestKeysVerifyTokens(t *testing.T) {
+	claims(t, "id-3.2-9")
 	w := newWorld(t)
 	issued := w.post(t, w.v2(), w.form()).json["access_token"].(string)
 	var first string
@@ -245,6 +250,7 @@ func TestClientThatWentAway(t *testing.T) {
 }
 
 func TestUserRealm(t *testing.T) {
+	claims(t, "id-3.3-1")
 	w := newWorld(t)
 	want := map[string]any{"ver": "1.0", "account_type": "Managed", "domain_name": "contoso.example", "cloud_instance_name": "microsoftonline.com", "cloud_audience_urn": "urn:federation:MicrosoftOnline"}
 	for _, name := range []string{"jane@contoso.example", "jane%40contoso.example"} {

@@ -2,7 +2,7 @@
 // and tokens, as the service's identity platform speaks HTTP. What an application is
 // and when it gets a token is decided in tenant.
 //
-// The paths, with {tenant} the tenant's GUID, "common", "organizations" or "adfs":
+// The paths, with {tenant} the tenant's GUID, its domain, "common", "organizations" or "adfs":
 //
 //	/common/discovery/instance                         instance discovery
 //	/{tenant}/v2.0/.well-known/openid-configuration    and without v2.0
@@ -49,8 +49,10 @@ type Config struct {
 	// Hosts are the names of this authority, in lower case and without port; the first
 	// is the one that documents name when a request has none of them.
 	Hosts []string
-	Log   *slog.Logger
-	Now   func() time.Time // for the timestamps of errors
+	// Domain is another name of the tenant, in lower case; empty: there is none.
+	Domain string
+	Log    *slog.Logger
+	Now    func() time.Time // for the timestamps of errors
 }
 
 // A Door answers for the authority hosts.
@@ -108,6 +110,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	segments := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	for _, route := range d.routes {
 		tenant, ok := route.fits(segments)
+		if d.Domain != "" && tenant == d.Domain { // documents name the id, by which clients go on
+			tenant = d.Tenant.TenantID()
+		}
 		switch {
 		case !ok:
 			continue

@@ -134,6 +134,7 @@ func claimsOf(t *testing.T, raw any) map[string]any {
 }
 
 func TestPasswordGrant(t *testing.T) {
+	claims(t, "id-4.1-5", "id-4.1-10", "id-4.1-11", "id-4.2-3", "id-4.4-3")
 	w := newWorld(t)
 	w.addUser(false)
 	a := w.post(t, w.v2(), userForm())
@@ -233,6 +234,7 @@ func TestLockOut(t *testing.T) {
 }
 
 func TestRefreshTokens(t *testing.T) {
+	claims(t, "id-4.1-4", "id-4.3-12")
 	w := newWorld(t)
 	w.addUser(false)
 	first := w.post(t, w.v2(), userForm())
@@ -299,6 +301,7 @@ func (w *world) startDevice(t *testing.T, over ...string) answer {
 }
 
 func TestDeviceCodeIsApprovedAtOnce(t *testing.T) {
+	claims(t, "id-4.1-6", "id-4.4-1", "id-4.4-2", "id-4.4-4")
 	w := newWorldWith(t, func(w *world) { w.deviceUser = jane })
 	started := w.startDevice(t)
 	w.refused(t, "no such user yet", w.post(t, "/organizations/oauth2/v2.0/token", deviceForm(started.json["device_code"])), 400, "invalid_grant", 70000)
@@ -341,6 +344,7 @@ func TestDeviceCodeIsApprovedAtOnce(t *testing.T) {
 }
 
 func TestDeviceCodeIsApprovedByAnAdministrator(t *testing.T) {
+	claims(t, "id-4.3-13")
 	w, ctx := newWorld(t), context.Background()
 	w.addUser(true)
 	admin := access.Caller{TenantID: w.tenant.TenantID(), ObjectID: janeID, AppID: azureCLI}

@@ -17,6 +17,7 @@ import (
 )
 
 func TestSuccessBodies(t *testing.T) {
+	claims(t, "id-4-6", "id-4.1-1", "id-4.1-2", "id-4.1-7", "id-4.1-8", "id-4.1-9", "id-4.2-1", "id-4.2-2", "id-4.2-4", "id-9-2")
 	w := newWorld(t)
 	own := newWorld(t, "login.my.example")
 	unix := "1772600767" // of the world's clock
@@ -59,6 +60,7 @@ func TestSuccessBodies(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	claims(t, "id-4.3-1", "id-4.3-2", "id-4.3-3", "id-4.3-6", "id-4.3-9", "id-4.3-10", "id-4.3-11", "id-4.3-14", "id-4.3-15")
 	w, ctx := newWorld(t), context.Background()
 	disabled, disabledSecret, err := w.tenant.CreateApplication(ctx, "disabled")
 	if err != nil {
@@ -173,6 +175,7 @@ func TestCorrelationID(t *testing.T) {
 }
 
 func TestBasicAuthentication(t *testing.T) {
+	claims(t, "id-4.1-3")
 	w := newWorld(t)
 	odd := tenant.Application{AppID: "0a1b2c3d-0000-4000-8000-000000000001", ObjectID: "0a1b2c3d-0000-4000-8000-000000000002"}
 	if err := w.tenant.EnsureApplication(context.Background(), odd, "a+b/c%d ö:e"); err != nil {
@@ -208,6 +211,7 @@ func TestBasicAuthentication(t *testing.T) {
 }
 
 func TestBodiesThatAreRefused(t *testing.T) {
+	claims(t, "id-4-6")
 	w := newWorld(t)
 	good := w.form().Encode()
 	for _, test := range []struct {
@@ -253,6 +257,7 @@ type brokenPipe struct{}
 func (brokenPipe) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestParametersInTheURLAreIgnored(t *testing.T) {
+	claims(t, "id-4-7")
 	w := newWorld(t)
 	if a := w.post(t, w.v2()+"?"+w.form().Encode(), url.Values{"grant_type": {"client_credentials"}}); a.StatusCode == http.StatusOK {
 		t.Errorf("a secret in the URL gave a token")

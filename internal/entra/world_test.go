@@ -190,6 +190,8 @@ func (w *world) open(made installation, path string, hosts []string) error {
 	return nil
 }
 
+func (w *world) clock() time.Time { return w.now }
+
 func (w *world) close() error {
 	w.tenant.Close()
 	return errors.Join(w.gate.Close(), w.store.Close())

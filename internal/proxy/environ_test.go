@@ -12,6 +12,9 @@ import (
 )
 
 func TestEnviron(t *testing.T) {
+	t.Attr("conformance", "id-2.1-1")
+	t.Attr("conformance", "id-2.1-2")
+	t.Attr("conformance", "id-2.1-3")
 	inherited := []string{
 		"PATH=/bin", "AZURE_CLIENT_SECRET=real", "azure_tenant_id=real", "ARM_SUBSCRIPTION_ID=real", "MSI_ENDPOINT=real", "IDENTITY_HEADER=real",
 		"https_proxy=http://other", "ALL_PROXY=socks5://other", "NO_PROXY=*", "SSL_CERT_FILE=/old", "JAVA_TOOL_OPTIONS=-Xmx1g", "HOME=/home/me",
@@ -49,6 +52,7 @@ func TestEnviron(t *testing.T) {
 
 // The files keep what their variable named before.
 func TestFiles(t *testing.T) {
+	t.Attr("conformance", "id-2.1-4")
 	dir := t.TempDir()
 	mine := filepath.Join(dir, "mine.pem")
 	if err := os.WriteFile(mine, []byte("MINE"), 0o600); err != nil {

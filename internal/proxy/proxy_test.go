@@ -124,6 +124,7 @@ func credential(user, password string) string {
 
 // Another user of the machine gets nothing.
 func TestOnlyTheRunIsAdmitted(t *testing.T) {
+	t.Attr("conformance", "id-2.2-6")
 	f := newFront(t, nil)
 	for _, header := range []string{"", credential("run", "wrong"), credential("root", secret), credential("run", ""), "Proxy-Authorization: Bearer " + secret + "\r\n", "Proxy-Authorization: Basic !!\r\n"} {
 		for _, line := range []string{"CONNECT demo.vault.azure.net:443", "CONNECT example.test:443", "GET http://169.254.169.254/metadata", "GET http://example.test/"} {
@@ -142,6 +143,7 @@ func TestOnlyTheRunIsAdmitted(t *testing.T) {
 }
 
 func TestServedHostsAreTakenOver(t *testing.T) {
+	t.Attr("conformance", "id-2.2-1")
 	f := newFront(t, nil)
 	for proto, h2 := range map[string]bool{"HTTP/2.0": true, "HTTP/1.1": false} {
 		status, text := get(t, f.client(admitted, h2), "https://demo.vault.azure.net/certificates?x=1")
@@ -156,6 +158,7 @@ func TestServedHostsAreTakenOver(t *testing.T) {
 
 // What belongs to a cloud and is not served never leaves the machine.
 func TestReservedHostsAreRefused(t *testing.T) {
+	t.Attr("conformance", "id-2.2-7")
 	f := newFront(t, nil)
 	for _, host := range []string{
 		"management.azure.com:443", "login.microsoftonline.us:443", "a.managedhsm.azure.net:443", "a.b.vault.azure.net:443", "VAULT.azure.net.:443",
@@ -174,6 +177,7 @@ func TestReservedHostsAreRefused(t *testing.T) {
 }
 
 func TestHostsHaveToAgree(t *testing.T) {
+	t.Attr("conformance", "id-2.4-3")
 	f := newFront(t, nil)
 	for name, test := range map[string]struct{ sni, host string }{
 		"host": {"demo.vault.azure.net", "other.vault.azure.net"}, "sni": {"other.vault.azure.net", "demo.vault.azure.net"}, "both": {"other.vault.azure.net", "other.vault.azure.net"},
@@ -197,6 +201,7 @@ func TestHostsHaveToAgree(t *testing.T) {
 }
 
 func TestMetadata(t *testing.T) {
+	t.Attr("conformance", "id-2.2-3")
 	f := newFront(t, nil)
 	if status, text := get(t, f.client(admitted, false), "http://169.254.169.254/metadata/identity/oauth2/token?resource=x"); status != 200 || text != `metadata /metadata/identity/oauth2/token?resource=x ""` {
 		t.Errorf("%d %s", status, text)
@@ -209,6 +214,8 @@ func TestMetadata(t *testing.T) {
 // Other hosts are tunnelled byte for byte, and plain requests are forwarded without the
 // credential.
 func TestOthersPass(t *testing.T) {
+	t.Attr("conformance", "id-2.2-3")
+	t.Attr("conformance", "id-2.2-4")
 	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s %q", r.Host, text, r.Header.Get("Proxy-Authorization"))
@@ -243,6 +250,7 @@ func TestOthersPass(t *testing.T) {
 }
 
 func TestUnreachableIs502(t *testing.T) {
+	t.Attr("conformance", "id-2.2-5")
 	f := newFront(t, func(c *proxy.Config) {
 		c.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if limit, ok := ctx.Deadline(); !ok || time.Until(limit) > 3*time.Second {
@@ -261,6 +269,7 @@ func TestUnreachableIs502(t *testing.T) {
 
 // The run's authority vouches for the cloud's names and for nothing else.
 func TestAuthorityIsConstrained(t *testing.T) {
+	t.Attr("conformance", "id-2.2-2")
 	f := newFront(t, nil)
 	roots := x509.NewCertPool()
 	roots.AddCert(f.authority.Certificate())

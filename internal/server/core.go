@@ -269,7 +269,7 @@ func (c *Core) doors() http.Handler {
 		Tenant: c.Tenant, Rejected: c.Gate.Rejected, Audiences: o.Names.GraphAudiences, Authority: o.Names.Authority(c.Tenant.TenantID()),
 		Domain: o.Names.TenantDomain, Log: o.Log, Now: time.Now,
 	})
-	login := entra.New(entra.Config{Tenant: c.Tenant, Hosts: o.Names.LoginHosts, Log: o.Log, Now: time.Now})
+	login := entra.New(entra.Config{Tenant: c.Tenant, Hosts: o.Names.LoginHosts, Domain: o.Names.TenantDomain, Log: o.Log, Now: time.Now})
 	control := arm.New(arm.Config{
 		Vaults: c.Vaults, Tenant: c.Tenant, Auth: c.Tenant, Rejected: c.Gate.Rejected, Audiences: o.Names.ControlAudiences, Authority: o.Names.Authority(c.Tenant.TenantID()),
 		VaultURI: o.Names.VaultURI, Region: o.Names.Location, Cloud: o.Names.Cloud, Log: o.Log,

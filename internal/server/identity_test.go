@@ -80,6 +80,9 @@ func (w *world) post(path string, form url.Values) (int, string) {
 }
 
 func TestFederatedSignIn(t *testing.T) {
+	t.Attr("conformance", "id-4.1-14")
+	t.Attr("conformance", "id-4.1-15")
+	t.Attr("conformance", "id-7.4-1")
 	named, other := newForeign(t), newForeign(t)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: named.Certificate().Raw}), 0o600); err != nil {
@@ -195,6 +198,7 @@ func send(t *testing.T, c *http.Client, method, address, body string, header ...
 // What `az login` without arguments does, and then a command: the developer signs in and
 // uses a vault that nobody made.
 func TestDeveloperSignsInByDeviceCode(t *testing.T) {
+	t.Attr("conformance", "id-4.4-5")
 	for _, data := range []string{"", t.TempDir()} {
 		d := develop(t, func(d *server.Development) { d.Data = data })
 		const login, client = "https://login.microsoftonline.com/organizations/oauth2/v2.0/", "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
@@ -216,6 +220,9 @@ func TestDeveloperSignsInByDeviceCode(t *testing.T) {
 }
 
 func TestManagedIdentityForms(t *testing.T) {
+	t.Attr("conformance", "id-7.2-1")
+	t.Attr("conformance", "id-7.2-2")
+	t.Attr("conformance", "id-7.3-1")
 	direct := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(direct.CloseIdleConnections)
 	const query = "?api-version=2019-08-01&resource=https://vault.azure.net"
