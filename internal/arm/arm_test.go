@@ -18,7 +18,7 @@ import (
 
 // A control is the control plane, spoken to in plain HTTP.
 type control struct {
-	t      *testing.T
+	t      testing.TB
 	server *coffertest.Server
 	who    coffertest.Principal
 	sub    string
@@ -26,6 +26,11 @@ type control struct {
 }
 
 func newControl(t *testing.T) *control {
+	t.Helper()
+	return newFuzzControl(t)
+}
+
+func newFuzzControl(t testing.TB) *control {
 	t.Helper()
 	s := coffertest.New(t)
 	return &control{t: t, server: s, who: s.Owner(), sub: "/subscriptions/" + s.TenantID(), tokens: map[string]string{}}

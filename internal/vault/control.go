@@ -101,7 +101,7 @@ func (s *Service) Sees(ctx context.Context, caller access.Caller) (sees bool, er
 
 func resourceNotFound(id, group string) *Error {
 	return &Error{Code: CodeResourceNotFound, Message: fmt.Sprintf(
-		"The Resource 'Microsoft.KeyVault/vaults/%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", id, group)}
+		"The Resource 'Microsoft.KeyVault/vaults/%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", clip(id), clip(group))}
 }
 
 func groupNotFound(group string) *Error {

@@ -3,6 +3,7 @@ package vault
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"coffer/internal/access"
@@ -174,7 +175,7 @@ func forbidden(d *gate.Denied) *Error {
 	case access.AuthorizationFailed:
 		return &Error{Code: CodeAuthorizationFailed, Message: fmt.Sprintf(
 			"The client '%s' with object id '%s' does not have authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your credentials.",
-			r.Caller.AppID, r.Caller.ObjectID, p.Control, r.Subject.Rules.Scope+r.Subject.Below)}
+			r.Caller.AppID, r.Caller.ObjectID, p.Control, clipScope(r.Subject.Rules.Scope+r.Subject.Below))}
 	case access.ForbiddenByRBAC:
 		out.Message = fmt.Sprintf("Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\n"+
 			"Caller: %s\r\nAction: '%s'\r\nResource: '%s'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: null\r\nVault: %s\r\n",
@@ -187,6 +188,16 @@ func forbidden(d *gate.Denied) *Error {
 		out.Message = forbiddenByPolicy(r)
 	}
 	return out
+}
+
+// maxScope is how much of a scope an error repeats, in bytes: more than any that there is has.
+const maxScope = 600
+
+func clipScope(scope string) string {
+	if len(scope) > maxScope {
+		return strings.ToValidUTF8(scope[:maxScope], "") + "…"
+	}
+	return scope
 }
 
 // Refusal is the answer to what the gate has denied, for the doors of other rooms.
