@@ -62,6 +62,9 @@ func (d *Door) listNoHSMs(r request) (answer, error) {
 }
 
 func (d *Door) checkHSMName(r request) (answer, error) {
+	if _, err := d.Vaults.Sees(r.ctx, r.caller); err != nil {
+		return answer{}, err
+	}
 	var body nameInput
 	if err := httpd.DecodeJSON(r.body, &body); err != nil {
 		return answer{}, err
