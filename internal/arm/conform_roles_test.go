@@ -154,7 +154,7 @@ func TestConformCustomRoles(t *testing.T) {
 }
 
 func TestConformRoleAssignments(t *testing.T) {
-	claims(t, "arm-5-7", "arm-5-8", "arm-5-9", "arm-5-10", "arm-5-11", "arm-5-12", "arm-5-13", "arm-5-14", "arm-5-15", "arm-5-16", "arm-5-17", "arm-5-18")
+	claims(t, "arm-5-7", "arm-5-8", "arm-5-9", "arm-5-10", "arm-5-11", "arm-5-12", "arm-5-13", "arm-5-14", "arm-5-15", "arm-5-16", "arm-5-17", "arm-5-18", "arm-5-19")
 	c := newVaults(t)
 	c.want(c.do("PUT", c.id("rg", "demo"), c.properties(none)), 200, "")
 	p, q := c.server.NewPrincipal("p"), c.server.NewPrincipal("q")
@@ -187,6 +187,12 @@ func TestConformRoleAssignments(t *testing.T) {
 	c.want(put(c.group("none"), stranger, reader, q, ""), 404, "ResourceGroupNotFound")
 	c.want(put(c.id("rg", "none"), stranger, reader, q, ""), 404, "ResourceNotFound")
 	c.want(c.do("PUT", at, `{"properties":{}}`), 400, "BadRequestFormat")
+	for _, scope := range []string{
+		"/nothing/here", c.sub + "/nothing/here", c.sub + "/providers/Microsoft.KeyVault", c.group("rg") + "/providers/Microsoft.Storage", c.group("rg") + "/providers/Microsoft.Storage/storageAccounts/demo", c.id("rg", "demo") + "/nothing/x",
+		c.id("rg", "demo") + "/secrets/a_b", c.id("rg", "demo") + "/secrets/one/versions/two", "/providers/Microsoft.Management/managementGroups/x", "/tenants/x",
+	} {
+		c.want(put(scope, stranger, reader, q, ""), 404, "ResourceNotFound")
+	}
 	if got := c.want(c.do("GET", strings.ToUpper(at), ""), 200, ""); got.at("properties.createdBy") != c.who.ObjectID || !reflect.DeepEqual(got.at("properties.scope"), c.id("rg", "demo")) {
 		t.Error(got.text)
 	}

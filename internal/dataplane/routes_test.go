@@ -320,7 +320,7 @@ func TestConformRefusals(t *testing.T) {
 // Whoever is no principal any more, or disabled, gets the challenge on every route, and so
 // does who has no token.
 func TestConformGone(t *testing.T) {
-	claims(t, "id-6-8", "id-6-1")
+	claims(t, "id-6-8", "id-6-1", "id-10-1")
 	d := newDoor(t)
 	d.make("web", selfEC)
 	removed, disabled := d.server.NewPrincipal("removed"), d.server.NewPrincipal("disabled")

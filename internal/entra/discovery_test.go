@@ -70,7 +70,7 @@ func TestPathsThatAreNotServed(t *testing.T) {
 }
 
 func TestInstanceDiscovery(t *testing.T) {
-	claims(t, "id-3.1-1", "id-3.1-2", "id-3.1-3", "id-3.1-4")
+	claims(t, "id-3.1-1", "id-3.1-2", "id-3.1-3", "id-3.1-4", "id-10-3")
 	public := newWorld(t)
 	own := newWorld(t, "login.my.example")
 	publicEntry := map[string]any{

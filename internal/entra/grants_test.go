@@ -301,7 +301,7 @@ func (w *world) startDevice(t *testing.T, over ...string) answer {
 }
 
 func TestDeviceCodeIsApprovedAtOnce(t *testing.T) {
-	claims(t, "id-4.1-6", "id-4.4-1", "id-4.4-2", "id-4.4-4")
+	claims(t, "id-4.1-6", "id-4.4-1", "id-4.4-2", "id-4.4-4", "id-10-5")
 	w := newWorldWith(t, func(w *world) { w.deviceUser = jane })
 	started := w.startDevice(t)
 	w.refused(t, "no such user yet", w.post(t, "/organizations/oauth2/v2.0/token", deviceForm(started.json["device_code"])), 400, "invalid_grant", 70000)

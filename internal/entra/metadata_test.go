@@ -24,7 +24,7 @@ func (w *world) metadata(identity bool) http.Handler {
 }
 
 func TestMetadata(t *testing.T) {
-	claims(t, "id-7.1-1", "id-7.1-2", "id-7.1-3", "id-7.1-4", "id-7.1-5", "id-7.1-6", "id-7.1-7")
+	claims(t, "id-7.1-1", "id-7.1-2", "id-7.1-3", "id-7.1-4", "id-7.1-5", "id-7.1-6", "id-7.1-7", "id-10-4")
 	w := newWorld(t)
 	full := metadataURL + "?api-version=2018-02-01&resource=" + vaults
 	for _, test := range []struct {

@@ -17,7 +17,7 @@ import (
 )
 
 func TestSuccessBodies(t *testing.T) {
-	claims(t, "id-4-6", "id-4.1-1", "id-4.1-2", "id-4.1-7", "id-4.1-8", "id-4.1-9", "id-4.2-1", "id-4.2-2", "id-4.2-4", "id-9-2")
+	claims(t, "id-4-6", "id-4.1-1", "id-4.1-2", "id-4.1-7", "id-4.1-8", "id-4.1-9", "id-4.2-1", "id-4.2-2", "id-4.2-4", "id-9-2", "id-10-2", "id-10-6")
 	w := newWorld(t)
 	own := newWorld(t, "login.my.example")
 	unix := "1772600767" // of the world's clock

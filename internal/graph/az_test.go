@@ -55,6 +55,7 @@ func (c *client) forRBAC(name string) (appID, password string) {
 }
 
 func TestCreateForRBAC(t *testing.T) {
+	claims(t, "id-10-8", "arm-8-9")
 	c := newClient(t)
 	appID, first := c.forRBAC("http://my-application")
 	if status, text := c.signIn(appID, first); status != 200 {

@@ -125,7 +125,7 @@ func TestConformVaultPaths(t *testing.T) {
 // An installation on its own domain and port: what its challenge names, which tokens its
 // vaults take, and what tells clients of it.
 func TestConformOwnDomain(t *testing.T) {
-	claims(t, "id-6-3", "id-6-4", "id-6-5", "id-9-3", "id-9-4")
+	claims(t, "id-6-3", "id-6-4", "id-6-5", "id-9-3", "id-9-4", "id-10-7", "id-10-10")
 	for _, port := range []string{"", "8443"} {
 		o := options(t.TempDir(), rootKey(t))
 		o.Names = server.DomainNames("coffer.example", port)
@@ -159,5 +159,67 @@ func TestConformOwnDomain(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// What each client sends, in its order, from the vault's challenge to the answer.
+func TestConformClientFlows(t *testing.T) {
+	claims(t, "id-8-1", "id-8-2", "id-8-3", "id-8-4")
+	w := newWorld(t, options(t.TempDir(), rootKey(t)))
+	defer w.Close()
+	if err := w.Tenant.EnsureAssignment(context.Background(), app.ObjectID, roleOwner, "/"); err != nil {
+		t.Fatal(err)
+	}
+	id := w.Tenant.TenantID()
+	get := func(address string) string {
+		t.Helper()
+		status, _, text := w.ask("GET", address, "", "")
+		if status != 200 {
+			t.Errorf("%s: %d %s", address, status, text)
+		}
+		return text
+	}
+	const instance = "https://login.microsoftonline.com/common/discovery/instance?api-version=1.1&authorization_endpoint="
+	flows := map[string]func(authority string) string{
+		"Python": func(authority string) string {
+			document := get("https://login.microsoftonline.com/" + id + "/v2.0/.well-known/openid-configuration")
+			get(instance + "https://login.microsoftonline.com/common/oauth2/authorize")
+			return field(document, "token_endpoint")
+		},
+		"Go": func(authority string) string {
+			return field(get(field(get(instance+url.QueryEscape("https://login.microsoftonline.com/"+id+"/oauth2/v2.0/authorize")), "tenant_discovery_endpoint")), "token_endpoint")
+		},
+		"Node": func(authority string) string {
+			return authority + "/oauth2/v2.0/token?client-request-id=0a1b2c3d-0000-4000-8000-00000000000f"
+		},
+	}
+	for name, flow := range flows {
+		status, header, _ := w.ask("POST", "https://demo.vault.azure.net/certificates/"+name+"/create?api-version=7.4", "", "")
+		_, rest, _ := strings.Cut(header.Get("WWW-Authenticate"), `authorization="`)
+		authority, _, _ := strings.Cut(rest, `"`)
+		if status != 401 || authority != "https://login.microsoftonline.com/"+id {
+			t.Fatalf("%s: %d %v", name, status, header)
+		}
+		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {app.AppID}, "client_secret": {"secret"}, "scope": {"https://vault.azure.net/.default openid offline_access profile"}, "client_info": {"1"}, "x-client-SKU": {"x"}, "claims": {`{"access_token":{"xms_cc":{"values":["CP1"]}}}`}}
+		status, _, text := w.ask("POST", flow(authority), "", form.Encode())
+		if status != 200 {
+			t.Fatalf("%s: %d %s", name, status, text)
+		}
+		body := `{"policy":{"issuer":{"name":"Self"},"key_props":{"kty":"EC"},"x509_props":{"subject":"CN=a"}}}`
+		if status, _, text := w.ask("POST", "https://demo.vault.azure.net/certificates/"+name+"/create?api-version=7.4", field(text, "access_token"), body); status != 202 {
+			t.Errorf("%s: %d %s", name, status, text)
+		}
+	}
+	// az login with a service principal, and the token that other tools get by it.
+	token := w.tokenFor(t, "https://login.microsoftonline.com/"+id+"/oauth2/token", "https://management.core.windows.net/")
+	status, _, text := w.ask("GET", "https://management.azure.com/subscriptions?api-version=2019-11-01", token, "")
+	for _, member := range []string{`"id":"/subscriptions/`, `"displayName":`, `"state":"Enabled"`, `"tenantId":"` + id, `"managedByTenants":[]`} {
+		if status != 200 || !strings.Contains(text, member) {
+			t.Errorf("%d %s", status, text)
+		}
+	}
+	status, _, text = w.ask("GET", "https://management.azure.com/tenants?api-version=2019-11-01", token, "")
+	if status != 200 || !strings.Contains(text, `"tenantId":"`+id+`"`) || !strings.Contains(text, `"displayName":`) {
+		t.Errorf("%d %s", status, text)
 	}
 }

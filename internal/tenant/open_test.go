@@ -65,6 +65,7 @@ func TestTwoNodesAtOnceEndWithOneTenantAndOneKey(t *testing.T) {
 }
 
 func TestRestartKeepsTenantKeyAndTokens(t *testing.T) {
+	t.Attr("conformance", "id-10-9")
 	t.Attr("conformance", "id-2.4-2")
 	made, err := kept()
 	if err != nil {

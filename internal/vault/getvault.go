@@ -276,20 +276,15 @@ func (s *Service) operationDone(ctx context.Context, g seal.Grant, kind, token s
 	return out, err
 }
 
-// CheckScope reports whether there is a resource at a scope: the root, the subscription, a
-// group, a vault, or an object, of which only the vault has to exist.
+// CheckScope reports whether a role can be assigned at a scope: the root, the subscription, a
+// group, a vault, or an object in it, of which only the vault has to exist.
 func (s *Service) CheckScope(ctx context.Context, scope string) error {
-	parts := strings.Split(strings.Trim(scope, "/"), "/")
-	group, name := "", ""
-	for i := 0; i+1 < len(parts); i += 2 {
-		switch {
-		case strings.EqualFold(parts[i], "resourceGroups"):
-			group = parts[i+1]
-		case strings.EqualFold(parts[i], "vaults"):
-			name = parts[i+1]
-		}
-	}
-	if group == "" {
+	group, name, ok := splitScope(scope)
+	switch {
+	case !ok:
+		return &Error{Code: CodeResourceNotFound, Message: fmt.Sprintf(
+			"There is nothing at the scope '%s'. Roles are assigned at the subscription, a resource group, a vault, or a secret, key or certificate of it.", clipScope(scope))}
+	case group == "":
 		return nil
 	}
 	return explain(s.Store.View(ctx, func(tx store.Tx) error {
@@ -305,4 +300,32 @@ func (s *Service) CheckScope(ctx context.Context, scope string) error {
 		}
 		return err
 	}))
+}
+
+// scopeWords are the fixed words of a scope; a name stands where one is empty.
+var scopeWords = []string{"subscriptions", "", "resourceGroups", "", "providers", "Microsoft.KeyVault", "vaults", ""}
+
+// splitScope takes a scope apart, and says whether it has the form of one.
+func splitScope(scope string) (group, name string, ok bool) {
+	parts := strings.Split(strings.Trim(scope, "/"), "/")
+	if parts[0] == "" {
+		return "", "", len(parts) == 1
+	}
+	for i, word := range scopeWords[:min(len(parts), len(scopeWords))] {
+		if word != "" && !strings.EqualFold(word, parts[i]) {
+			return "", "", false
+		}
+	}
+	switch len(parts) {
+	case 2:
+		return "", "", true
+	case 4:
+		return parts[3], "", true
+	case 8:
+		return parts[3], parts[7], true
+	case 10:
+		collection := fold(parts[8])
+		return parts[3], parts[7], (collection == "keys" || collection == "secrets" || collection == "certificates") && ValidName(parts[9])
+	}
+	return "", "", false
 }
