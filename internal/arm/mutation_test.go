@@ -174,6 +174,30 @@ func values(m map[string]string) func(func(string) bool) {
 	}
 }
 
+// No token of an operation but the server's own leads to one.
+func FuzzOperationToken(f *testing.F) {
+	c := newFuzzControl(f)
+	c.do("PUT", c.group("rg"), `{"location":"eastus"}`)
+	location := c.do("DELETE", c.group("rg"), "").header.Get("Location")
+	good := strings.TrimSuffix(location[strings.LastIndex(location, "/")+1:], "?api-version=2022-07-01")
+	for _, seed := range []string{good, good[1:], good + "A", "AAAA", "", "=", "..", strings.ToLower(good), good[:len(good)/2]} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		if len(token) > 4000 {
+			return
+		}
+		d := *c
+		d.t = t
+		for _, path := range []string{"/operationresults/", "/providers/Microsoft.KeyVault/locations/eastus/operationResults/"} {
+			a := d.do("GET", d.sub+path+url.PathEscape(token), "")
+			if a.status >= 500 || a.status < 400 && (token != good || path != "/operationresults/") {
+				t.Errorf("%q: %d %s", token, a.status, a.text)
+			}
+		}
+	})
+}
+
 // What filters are read as is what stands in them.
 func FuzzFilters(f *testing.F) {
 	for _, seed := range []string{"atScope()", "principalId eq 'x'", "assignedTo('3b8b4d9c-0000-4000-8000-000000000000')", "roleName eq 'it''s' and type eq 'BuiltInRole'", "resourceType eq 'Microsoft.KeyVault/vaults' and name eq 'x'", "a or b", "'", "atScope() and atScope()"} {

@@ -159,6 +159,7 @@ func TestVerify(t *testing.T) {
 // Key ids that are unknown make one fetch a minute, and keys are fetched anew after an
 // hour. Those that are there serve on while the issuer is away.
 func TestFetches(t *testing.T) {
+	t.Attr("conformance", "id-4.1-17")
 	i := newIssuer(t)
 	v, ctx := i.verifier(), context.Background()
 	good := func() string { return sign(t, jose.RS256, i.key, "k1", i.claims(nil)) }
@@ -192,6 +193,7 @@ func TestFetches(t *testing.T) {
 
 // What an issuer publishes leads nowhere else and costs little.
 func TestHostileIssuer(t *testing.T) {
+	t.Attr("conformance", "id-4.1-17")
 	elsewhere := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("another host was asked") }))
 	defer elsewhere.Close()
 	const document, keys = "/.well-known/openid-configuration", "/keys"
