@@ -355,3 +355,27 @@ func TestConformGone(t *testing.T) {
 		}
 	}
 }
+
+// The private part of a certificate is read as a secret, its key as a key: no permission of
+// certificates opens either.
+func TestConformPartsOfACertificate(t *testing.T) {
+	claims(t, "arm-6-15")
+	d := newDoor(t)
+	d.make("web", selfEC)
+	p := d.server.NewPrincipal("p")
+	caller := d.as(p)
+	for _, step := range []struct {
+		grant             []string
+		cert, secret, key int
+	}{
+		{[]string{"certificates/all", "certificates/purge"}, 200, 403, 403}, {[]string{"secrets/get"}, 403, 200, 403}, {[]string{"keys/get"}, 403, 403, 200}, {[]string{"secrets/list", "keys/list"}, 403, 403, 403},
+	} {
+		d.server.Grant("demo", p, step.grant...)
+		for path, want := range map[string]int{"/certificates/web": step.cert, "/secrets/web": step.secret, "/keys/web": step.key} {
+			a := caller.do("GET", path, "")
+			if a.status != want || strings.Contains(a.text, "PRIVATE KEY") && path != "/secrets/web" {
+				t.Errorf("%v: %s: %d %s", step.grant, path, a.status, a.text)
+			}
+		}
+	}
+}
