@@ -23,6 +23,7 @@ const (
 	anyone   = "anyone"   // every principal of the tenant
 	assigned = "assigned" // whoever has a role in the subscription; the list of subscriptions is empty for others
 	listed   = "listed"   // a list of what may be read
+	inGroup  = "inGroup"  // the same of a group, which is refused to who may read nothing in it
 	holder   = "holder"   // whoever has the token, which is sealed
 )
 
@@ -46,9 +47,9 @@ func (c *control) rules() map[string]rule {
 		"GET " + sub + "/resourcegroups": {action: groups + "read", kind: listed}, "PUT " + sub + "/resourcegroups/{group}": {action: groups + "write", body: `{"location":"westus"}`},
 		"GET " + sub + "/resourcegroups/{group}": {action: groups + "read"}, "HEAD " + sub + "/resourcegroups/{group}": {action: groups + "read"},
 		"PATCH " + sub + "/resourcegroups/{group}": {action: groups + "write", body: `{}`}, "DELETE " + sub + "/resourcegroups/{group}": {action: groups + "delete"},
-		"GET " + sub + "/operationresults/{token}": {kind: holder}, "GET " + sub + "/resources": {action: vaultActions + "read", kind: listed}, "GET " + sub + "/resourcegroups/{group}/resources": {action: vaultActions + "read", kind: listed},
+		"GET " + sub + "/operationresults/{token}": {kind: holder}, "GET " + sub + "/resources": {action: vaultActions + "read", kind: listed}, "GET " + sub + "/resourcegroups/{group}/resources": {action: vaultActions + "read", kind: inGroup},
 
-		"GET " + kv + "vaults": {action: vaultActions + "read", kind: listed}, "GET " + groupKV + "vaults": {action: vaultActions + "read", kind: listed},
+		"GET " + kv + "vaults": {action: vaultActions + "read", kind: listed}, "GET " + groupKV + "vaults": {action: vaultActions + "read", kind: inGroup},
 		"PUT " + groupKV + "vaults/{vault}": {action: vaultActions + "write", body: c.properties(none)}, "PATCH " + groupKV + "vaults/{vault}": {action: vaultActions + "write", body: `{}`},
 		"GET " + groupKV + "vaults/{vault}": {action: vaultActions + "read"}, "DELETE " + groupKV + "vaults/{vault}": {action: vaultActions + "delete"},
 		"PUT " + groupKV + "vaults/{vault}/accesspolicies/{kind}":         {action: vaultActions + "accessPolicies/write", body: `{}`},
@@ -154,6 +155,8 @@ func (c *control) checkRule(r role, name string, rule rule, a answer) {
 		wrong = wrong || (refused || empty) != (r.id == "")
 	case listed:
 		wrong = wrong || empty == may || refused
+	case inGroup:
+		wrong = wrong || empty || refused == may
 	case holder:
 		wrong = wrong || a.status != 404
 	}
@@ -205,6 +208,27 @@ func TestConformScopes(t *testing.T) {
 		}
 		if a := who.want(who.do("GET", c.sub+"/providers/Microsoft.KeyVault/vaults", ""), 200, ""); strings.Join(a.names(), " ") != test.reach {
 			t.Errorf("%s: %s", test.scope, a.text)
+		}
+		// Of a group, who may read one of its vaults sees that one, and who may read none cannot
+		// tell it from a group that is not there.
+		for group, names := range map[string]string{"rg": "one onetwo", "rg2": "three", "rg3": ""} {
+			var reach []string
+			for _, name := range strings.Fields(test.reach) {
+				if strings.Contains(" "+names+" ", " "+name+" ") {
+					reach = append(reach, name)
+				}
+			}
+			for _, path := range []string{"/providers/Microsoft.KeyVault/vaults", "/resources"} {
+				a := who.do("GET", c.group(group)+path, "")
+				switch {
+				case len(reach) > 0 && strings.Join(who.want(a, 200, "").names(), " ") != strings.Join(reach, " "):
+					t.Errorf("%s: %s: %s", test.scope, group, a.text)
+				case len(reach) == 0 && (test.scope == "/" || test.scope == c.sub):
+					who.want(a, 404, "ResourceGroupNotFound")
+				case len(reach) == 0:
+					who.want(a, 403, "AuthorizationFailed")
+				}
+			}
 		}
 	}
 }

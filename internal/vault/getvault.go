@@ -51,7 +51,8 @@ func (s *Service) vaultIn(tx store.Tx, name string) (*vaultState, error) {
 	return s.openVault(name)(rec)
 }
 
-// ListVaults returns the vaults that the caller may read, of a group or of all.
+// ListVaults returns the vaults that the caller may read, of a group or of all. Who may read
+// none of a group is refused.
 func (s *Service) ListVaults(ctx context.Context, caller access.Caller, group string) (out []Vault, err error) {
 	scope := "/subscriptions/" + s.SubscriptionID()
 	if group != "" {
@@ -73,6 +74,11 @@ func (s *Service) ListVaults(ctx context.Context, caller access.Caller, group st
 			})
 		})
 	})
+	if group != "" && len(out) == 0 { // whether there is such a group, is not for everybody to know
+		if denied := s.Authorize(ctx, caller, VaultGet, scope); denied != nil {
+			return nil, denied
+		}
+	}
 	return out, err
 }
 
