@@ -134,9 +134,11 @@ func TestConformTokens(t *testing.T) {
 	good := c.token("https://management.azure.com")
 	for raw, code := range map[string]string{
 		forge(t, good, object{"iss": "https://sts.windows.net/" + stranger + "/", "tid": stranger}): "InvalidAuthenticationTokenTenant",
-		forge(t, good, nil): "InvalidAuthenticationToken",
-		"nonsense":          "InvalidAuthenticationToken",
-		good + "x":          "InvalidAuthenticationToken",
+		forge(t, good, nil):     "InvalidAuthenticationToken",
+		"nonsense":              "InvalidAuthenticationToken",
+		unsigned(good, "none"):  "InvalidAuthenticationToken",
+		unsigned(good, "HS256"): "InvalidAuthenticationToken",
+		good + "x":              "InvalidAuthenticationToken",
 	} {
 		c.tokens[c.who.AppID+" forged"] = raw
 		challenged(c.ask("https://management.azure.com", "forged", "2022-07-01", "GET", c.sub, ""), code)
@@ -157,6 +159,13 @@ type refusing token.Reason
 
 func (r refusing) Authenticate(context.Context, string, []string) (access.Caller, error) {
 	return access.Caller{}, &token.Error{Reason: token.Reason(r)}
+}
+
+// unsigned is a token with the claims of a good one, another algorithm, and a key of its own
+// in the header, which nobody is to believe.
+func unsigned(good, alg string) string {
+	header := `{"alg":"` + alg + `","typ":"JWT","kid":"x","jku":"https://evil.example/keys","jwk":{"kty":"oct","k":"AAAA"}}`
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + strings.Split(good, ".")[1] + "."
 }
 
 // forge signs changed claims with a key that nobody knows.

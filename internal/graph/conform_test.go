@@ -261,7 +261,8 @@ func TestConformForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, raw := range []string{vaults, "nonsense", ""} {
+	none := "eyJhbGciOiJub25lIn0." + strings.Split(c.token, ".")[1] + "."
+	for _, raw := range []string{vaults, "nonsense", "", none, c.token + "x"} {
 		a := (&client{t: t, server: c.server, token: raw}).refused(401, "InvalidAuthenticationToken", "GET", "/organization", nil)
 		if a.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%v", a.header)
