@@ -328,3 +328,86 @@ func TestConformConcurrentUpdates(t *testing.T) {
 		}
 	}
 }
+
+// Of a purge and a recovery at once one wins, and the vault is what the winner was told.
+func TestConformPurgeAgainstRecover(t *testing.T) {
+	claims(t, "arm-4.3-14")
+	c := newVaults(t)
+	c.token("https://management.azure.com")
+	won := map[string]int{}
+	for i := range 12 {
+		name := fmt.Sprint("race", i)
+		c.want(c.do("PUT", c.id("rg", name), c.properties(none)), 200, "")
+		c.want(c.do("DELETE", c.id("rg", name), ""), 200, "")
+		var purge, recovery answer
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			purge = c.do("POST", c.sub+"/providers/Microsoft.KeyVault/locations/eastus/deletedVaults/"+name+"/purge", "")
+		})
+		wait.Go(func() { recovery = c.do("PUT", c.id("rg", name), c.properties(`"createMode":"recover"`)) })
+		wait.Wait()
+		c.server.Settle()
+		there := c.do("GET", c.id("rg", name), "").status == 200
+		switch {
+		case purge.status == 202 && recovery.status != 200 && !there:
+			won["purge"]++
+		case recovery.status == 200 && purge.status != 202 && there:
+			won["recover"]++
+		default:
+			t.Errorf("purge %d %s, recover %d %s, there %v", purge.status, purge.code(), recovery.status, recovery.code(), there)
+		}
+		for _, a := range []answer{purge, recovery} {
+			if a.status != 200 && a.status != 202 && a.code() != "ConflictError" && a.code() != "VaultAlreadyExists" && a.code() != "DeletedVaultNotFound" {
+				t.Errorf("%d %s", a.status, a.text)
+			}
+		}
+	}
+	t.Log(won)
+}
+
+// Of many that make the same at once one does, and the others are told that it is there.
+func TestConformOneOfManyMakes(t *testing.T) {
+	claims(t, "arm-4.3-15", "arm-5-20", "graph-7-38")
+	c := newVaults(t)
+	c.token("https://management.azure.com")
+	c.token("https://graph.microsoft.com")
+	p := c.server.NewPrincipal("p")
+	for i := range 8 {
+		c.want(c.do("PUT", c.group(fmt.Sprint("many", i)), `{"location":"eastus"}`), 201, "")
+	}
+	for what, test := range map[string]struct {
+		make func(i int) answer
+		done int
+		code string
+	}{
+		"a vault of one name in several groups": {func(i int) answer { return c.do("PUT", c.id(fmt.Sprint("many", i), "wanted"), c.properties(none)) }, 200, "VaultAlreadyExists"},
+		"an assignment under several names": {func(i int) answer {
+			return c.do("PUT", fmt.Sprintf("%s/providers/Microsoft.Authorization/roleAssignments/00000000-0000-4000-8000-%012d", c.group("rg"), i), fmt.Sprintf(`{"properties":{"roleDefinitionId":%q,"principalId":%q}}`, reader, p.ObjectID))
+		}, 201, "RoleAssignmentExists"},
+		"applications of one identifier URI": {func(int) answer {
+			return c.ask("https://graph.microsoft.com", "https://graph.microsoft.com", "", "POST", "/v1.0/applications", `{"displayName":"x","identifierUris":["https://wanted.example"]}`)
+		}, 201, "Request_MultipleObjectsWithSameKeyValue"},
+	} {
+		var wait sync.WaitGroup
+		answers := make([]answer, 8)
+		for i := range answers {
+			wait.Go(func() { answers[i] = test.make(i) })
+		}
+		wait.Wait()
+		done := 0
+		for i, a := range answers {
+			switch {
+			case a.status == test.done:
+				done++
+			case a.status != 409 || a.code() != test.code:
+				t.Errorf("%s: %d: %d %s", what, i, a.status, a.text)
+			}
+		}
+		if done != 1 {
+			t.Errorf("%s: %d have made it", what, done)
+		}
+	}
+	if a := c.do("GET", c.sub+"/providers/Microsoft.KeyVault/vaults", ""); fmt.Sprint(a.names()) != "[wanted]" {
+		t.Error(a.text)
+	}
+}
