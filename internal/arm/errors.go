@@ -117,6 +117,9 @@ func (d *Door) wireError(w http.ResponseWriter, r *http.Request, err error) (int
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(rule.RetryAfter.Seconds()))))
 		}
 		return statuses[rule.Code], errorDetail{string(rule.Code), rule.Message}
+	case errors.Is(err, tenant.ErrUnavailable):
+		w.Header().Set("Retry-After", "1")
+		return http.StatusServiceUnavailable, errorDetail{string(vault.CodeUnavailable), "The store did not confirm the change; read the resource to see whether it happened, and try again."}
 	case errors.As(err, &wrongType):
 		return http.StatusBadRequest, errorDetail{"InvalidRequestContent", "The request content was invalid: the member '" + clip(wrongType.Field) + "' has another type."}
 	case errors.Is(err, httpd.ErrNotJSON), errors.Is(err, httpd.ErrBodyTruncated):

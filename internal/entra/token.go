@@ -49,6 +49,8 @@ func (d *Door) token(w http.ResponseWriter, r *http.Request, name string, kind e
 		httpd.WriteJSON(w, http.StatusOK, newSuccessV2(issued))
 	case !errors.Is(err, gate.ErrAudit) && errors.As(err, &refused):
 		d.refuseToken(w, r, refused)
+	case errors.Is(err, tenant.ErrUnavailable):
+		d.refuseToken(w, r, &tenant.Error{Code: "temporarily_unavailable", Number: tenant.NumberBusy, Message: "The store does not answer at this moment. Try again."})
 	default:
 		d.fail(w, r, err)
 	}

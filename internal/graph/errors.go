@@ -62,6 +62,9 @@ func (d *Door) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if f == nil { // the client has gone
 		return
 	}
+	if f.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	if f.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="", authorization_uri="%s/oauth2/authorize", client_id="%s"`, d.Authority, AppID))
 	}
@@ -82,6 +85,8 @@ func (d *Door) failure(r *http.Request, err error) *failure {
 		return &failure{http.StatusForbidden, string(access.AuthorizationRequestDenied), "Insufficient privileges to complete the operation."}
 	case errors.As(err, &refused) && statuses[refused.Code] != 0:
 		return &failure{statuses[refused.Code], string(refused.Code), refused.Message}
+	case errors.Is(err, tenant.ErrUnavailable):
+		return &failure{http.StatusServiceUnavailable, "serviceNotAvailable", "The store did not confirm the change; read the object to see whether it happened, and try again."}
 	case errors.Is(err, access.ErrPrincipalGone):
 		d.Rejected(r.Context(), httpd.Origin(r), "PrincipalGone")
 		return &failure{http.StatusUnauthorized, "InvalidAuthenticationToken", "The principal of the token does not exist or is disabled."}

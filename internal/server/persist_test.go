@@ -301,3 +301,35 @@ func TestConformGroupBeingDeleted(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 }
+
+// A change that the store did not confirm is 503 with Retry-After, at every door, and done
+// when it is asked for again.
+func TestConformUnconfirmed(t *testing.T) {
+	claims(t, "arm-1-34", "graph-7-39")
+	w := newWorld(t, options(t.TempDir(), rootKey(t)))
+	defer w.Close()
+	p := newPlane(t, w, "")
+	sub := "/subscriptions/" + p.Tenant.TenantID()
+	control, directory := p.token("https://management.azure.com"), p.token("https://graph.microsoft.com")
+	const guid = "44444444-4444-4444-8444-444444444444"
+	for _, fault := range []storetest.Fault{storetest.LostUnknown, storetest.Kept} {
+		for _, step := range []struct {
+			token, method, address, body string
+			again                        []int
+		}{
+			{control, "PUT", "https://management.azure.com" + sub + "/resourceGroups/rg" + fault.String() + "?api-version=2022-07-01", `{"location":"eastus"}`, []int{200, 201}},
+			{control, "PUT", "https://management.azure.com" + sub + "/resourceGroups/rg" + fault.String() + "/providers/Microsoft.Authorization/roleAssignments/" + strings.Replace(guid, "4", fmt.Sprint(int(fault)), 1) + "?api-version=2022-04-01",
+				fmt.Sprintf(`{"properties":{"roleDefinitionId":%q,"principalId":%q}}`, roleOwner, app.ObjectID), []int{200, 201}},
+			{directory, "POST", "https://graph.microsoft.com/v1.0/applications", `{"displayName":"x","identifierUris":["https://` + fault.String() + `.example"]}`, []int{201, 409}},
+		} {
+			w.faulty.FailAt(1, fault)
+			status, header, text := p.ask(step.method, step.address, step.token, step.body)
+			if status != 503 || header.Get("Retry-After") != "1" || !strings.Contains(text, `"code":"`) || strings.Contains(text, "storetest") {
+				t.Errorf("%s %s: %d %v %s", fault, step.address, status, header, text)
+			}
+			if status, _, text := p.ask(step.method, step.address, step.token, step.body); !slices.Contains(step.again, status) {
+				t.Errorf("%s %s, again: %d %s", fault, step.address, status, text)
+			}
+		}
+	}
+}

@@ -266,13 +266,13 @@ func (s *Service) readDirectory(ctx context.Context, caller access.Caller, name,
 		return err
 	}
 	r := directoryRequest(known, name, collection+"/read", object, access.Directory{Anyone: true})
-	return s.config.Gate.Read(ctx, r, func(seal.Grant) error {
+	return explain(s.config.Gate.Read(ctx, r, func(seal.Grant) error {
 		d, err := s.directory(ctx)
 		if err != nil {
 			return err
 		}
 		return fn(d)
-	})
+	}))
 }
 
 // An operation is a change of the directory.
@@ -300,7 +300,7 @@ func (s *Service) changeDirectory(ctx context.Context, caller access.Caller, o o
 		return err
 	}
 	r := directoryRequest(known, o.name, o.right, o.object, o.who(d))
-	return s.config.Gate.Write(ctx, r, func(g seal.Grant) error {
+	return explain(s.config.Gate.Write(ctx, r, func(g seal.Grant) error {
 		if o.before != nil {
 			if err := o.before(); err != nil {
 				return err
@@ -322,7 +322,7 @@ func (s *Service) changeDirectory(ctx context.Context, caller access.Caller, o o
 			}
 			return s.commit(ctx, changes...)
 		})
-	})
+	}))
 }
 
 // administrators alone may do an operation.

@@ -137,7 +137,8 @@ func (s *Service) IssueToken(ctx context.Context, o access.Origin, r TokenReques
 	if refused := (*Error)(nil); errors.As(err, &refused) && refused.Number == NumberPending {
 		return Token{}, err
 	}
-	return s.give(ctx, o, t, err)
+	out, err := s.give(ctx, o, t, err)
+	return out, explain(err)
 }
 
 // admit checks the client and what it asks for.

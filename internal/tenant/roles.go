@@ -170,7 +170,7 @@ func (s *Service) known(ctx context.Context, caller access.Caller) (access.Calle
 	look := s.Look(caller)
 	recs, err := s.config.Store.Get(ctx, look.Asks()...)
 	if err != nil {
-		return caller, nil, err
+		return caller, nil, explain(err)
 	}
 	known, err := look.Caller(recs)
 	if err != nil {
@@ -274,7 +274,7 @@ func (s *Service) changeRoles(ctx context.Context, caller access.Caller, op gate
 	if err != nil {
 		return err
 	}
-	return s.config.Gate.Write(ctx, roleRequest(known, op, scope), func(g seal.Grant) error { return s.editRoles(ctx, g, edit) })
+	return explain(s.config.Gate.Write(ctx, roleRequest(known, op, scope), func(g seal.Grant) error { return s.editRoles(ctx, g, edit) }))
 }
 
 func (s *Service) editRoles(ctx context.Context, g seal.Grant, edit func(*rolesRecord) error) error {

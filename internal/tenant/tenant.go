@@ -74,6 +74,9 @@ var (
 	ErrNotFound = errors.New("tenant: not found")
 	// ErrClosed means that the service was closed before the call could end.
 	ErrClosed = errors.New("tenant: closed")
+	// ErrUnavailable means that the store did not confirm a change, or does not answer: it may
+	// have happened or not, and can be asked for again.
+	ErrUnavailable = errors.New("tenant: the store did not confirm")
 	// ErrTenant means that the store belongs to another tenant than Config names.
 	ErrTenant = errors.New("tenant: the store is of another tenant")
 )
@@ -304,6 +307,15 @@ func retry(change func() error) error {
 		if err = change(); !errors.Is(err, store.ErrChanged) {
 			return err
 		}
+	}
+	return err
+}
+
+// explain marks what comes of a store that is away, or of too many changes at once, with
+// ErrUnavailable.
+func explain(err error) error {
+	if errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrChanged) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
 }
