@@ -190,14 +190,5 @@ func (i *installation) clients(t *testing.T) clients {
 	return c
 }
 
-// check is coffer check on the store, which nobody serves then.
-func (i *installation) check(t *testing.T) {
-	t.Helper()
-	out, err := exec.Command(binary, "check", "--config", filepath.Join(i.dir, "coffer.yaml")).CombinedOutput()
-	if err != nil {
-		t.Errorf("coffer check: %v\n%s", err, out)
-	}
-}
-
-// names of the objects of one round of load.
+// named is the name of an object of one round of load.
 func named(kind string, round, n int) string { return fmt.Sprintf("%s-%d-%d", kind, round, n) }

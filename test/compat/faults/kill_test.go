@@ -36,6 +36,5 @@ func TestKilledNode(t *testing.T) {
 		l.verify(t, c)
 	}
 	i.stop(t)
-	i.check(t)
 	t.Logf("%d kills, %d changes and reads acknowledged", *kills, told)
 }
