@@ -101,11 +101,12 @@ var routes = []route{
 	{"DELETE", "deletedkeys/{name}", vault.KeyPurge, false, (*Door).purgeDeletedKey, since2016},
 }
 
-// The api-versions that brought routes (documented).
+// The api-versions that brought routes and members (documented).
 const (
-	since2016 = "2016-10-01"  // contacts, issuers, soft delete
-	since70   = "7.0"         // backup and restore of certificates
-	since73   = "7.3-preview" // rotation and release of keys
+	since2016 = "2016-10-01"         // contacts, issuers, soft delete
+	since70   = "7.0"                // backup and restore of certificates
+	since73   = "7.3-preview"        // rotation and release of keys
+	since2025 = "2025-06-01-preview" // outContentType and previousVersion of secrets
 )
 
 // words are the patterns of the routes, taken apart.

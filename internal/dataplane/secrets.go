@@ -41,7 +41,7 @@ func attributesInput(a *wire.AttributesInput) (in vault.AttributesInput) {
 
 func (d *Door) getSecret(r request) (answer, error) {
 	as := ""
-	if !r.version.before("2025-06-01-preview") {
+	if !r.version.before(since2025) {
 		as = r.query.Get("outContentType")
 	}
 	s, err := d.Vaults.GetSecretAs(r.ctx, r.caller, r.ref, as)
@@ -122,6 +122,9 @@ func (r request) secret(s vault.Secret) wire.SecretBundle {
 	out := r.secretItem(s, s.Version)
 	if s.Managed {
 		out.KeyID = r.id("keys", s.Name, s.Version)
+		if !r.version.before(since2025) {
+			out.PreviousVersion = s.Previous
+		}
 	}
 	return out
 }

@@ -215,6 +215,36 @@ func TestOutContentType(t *testing.T) {
 	}
 }
 
+func TestPreviousVersion(t *testing.T) {
+	claims(t, "sec-9-3")
+	d := newDoor(t)
+	version := func() string {
+		id, _ := d.make("web", selfEC).body["id"].(string)
+		return id[strings.LastIndex(id, "/")+1:]
+	}
+	first, second := version(), version()
+	previous := func(path string) any { return d.want(d.do("GET", path, ""), 200, "").body["previousVersion"] }
+	for path, want := range map[string]any{
+		"/secrets/web?api-version=2025-07-01":                        first,
+		"/secrets/web/" + second + "?api-version=2025-06-01-preview": first,
+		"/secrets/web/" + first + "?api-version=2025-07-01":          nil,
+		"/secrets/web?api-version=7.6":                               nil,
+	} {
+		if got := previous(path); got != want {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
+	}
+	d.want(d.do("PUT", "/secrets/plain", `{"value":"1"}`), 200, "")
+	d.want(d.do("PUT", "/secrets/plain", `{"value":"2"}`), 200, "")
+	if got := previous("/secrets/plain?api-version=2025-07-01"); got != nil {
+		t.Errorf("an ordinary secret has a previous version: %v", got)
+	}
+	deleted := d.want(d.do("DELETE", "/certificates/web", ""), 200, "")
+	if got := previous("/deletedsecrets/web?api-version=2025-07-01"); got != first {
+		t.Errorf("deleted: %v, %s", got, deleted.text)
+	}
+}
+
 func TestMethodInAHeader(t *testing.T) {
 	d := newDoor(t)
 	d.want(d.do("PUT", "/secrets/s", `{"value":"1"}`), 200, "")

@@ -121,6 +121,10 @@ func (n *issued) put(e edit, ref Ref, t triple) error {
 		head.base().Sequence = sequence
 	}
 	n.certificate.Sequence, n.key.Sequence, n.secret.Sequence = sequence, sequence, sequence
+	n.secret.Previous = ""
+	if len(t.certificate.Current.CER) != 0 {
+		n.secret.Previous = t.certificate.Current.ID
+	}
 	t.certificate.Current, t.key.Current, t.secret.Current = n.certificate, n.key, n.secret
 	for i, head := range t.heads() {
 		if err := e.putHead(tripleKinds[i], ref, t.revisions[i], head); err != nil {

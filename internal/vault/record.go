@@ -116,6 +116,7 @@ type secretVersion struct {
 	versionRecord
 	Value       string `cbor:"20,keyasint"`
 	ContentType string `cbor:"21,keyasint"`
+	Previous    string `cbor:"22,keyasint,omitempty"` // id of the version before it, of a certificate's secret
 }
 
 type secretHead struct {

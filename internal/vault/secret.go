@@ -19,6 +19,7 @@ type Secret struct {
 	Attributes       Attributes
 	Tags             map[string]string
 	Managed          bool      // belongs to the certificate of its name; its key has the same version
+	Previous         string    // version before it, of a certificate's secret; empty for the first
 	Deleted, PurgeAt time.Time // zero while live
 }
 
@@ -47,7 +48,7 @@ func (a answer) secret() Secret {
 	h, v := a.head.base(), a.version.(*secretVersion)
 	return Secret{
 		Name: h.Name, Version: v.ID, Value: v.Value, ContentType: v.ContentType, Attributes: v.attributes(a.vault), Tags: v.Tags,
-		Managed: h.Managed, Deleted: moment(h.Deleted), PurgeAt: moment(h.PurgeAt),
+		Managed: h.Managed, Previous: v.Previous, Deleted: moment(h.Deleted), PurgeAt: moment(h.PurgeAt),
 	}
 }
 

@@ -10,6 +10,8 @@ type SecretBundle struct {
 	Attributes  Attributes         `json:"attributes"`
 	Tags        *map[string]string `json:"tags,omitempty"`
 	KeyID       string             `json:"kid,omitempty"` // of a certificate's secret
+	// PreviousVersion is the id of the version before, of a certificate's secret.
+	PreviousVersion string `json:"previousVersion,omitempty"`
 }
 
 // DeletedSecretBundle is a secret in the deleted state, and a row of the list of them.
