@@ -174,10 +174,10 @@ func readBody(w http.ResponseWriter, r *http.Request, route *route) ([]byte, err
 func (d *Door) setHeaders(w http.ResponseWriter, r *http.Request) {
 	h, origin := w.Header(), httpd.Origin(r)
 	maps.Copy(h, d.always)
-	h["X-Ms-Request-Id"] = []string{origin.RequestID}
-	h["X-Ms-Keyvault-Network-Info"] = []string{networkInfo(origin)}
+	values := []string{origin.RequestID, networkInfo(origin), origin.CorrelationID}
+	h["X-Ms-Request-Id"], h["X-Ms-Keyvault-Network-Info"] = values[:1:1], values[1:2:2]
 	if origin.CorrelationID != "" {
-		h["X-Ms-Client-Request-Id"] = []string{origin.CorrelationID}
+		h["X-Ms-Client-Request-Id"] = values[2:]
 	}
 }
 

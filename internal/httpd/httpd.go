@@ -6,8 +6,8 @@
 // Inside, a door uses ReadBody and DecodeJSON to take the body within its limits,
 // Authenticate to learn who calls, and WriteJSON to answer in one piece.
 //
-// The only values that this package keeps in a context are the request id and the
-// place where a door notes who called.
+// The only value that this package keeps in a context is the request's Origin, with its
+// id.
 package httpd
 
 import (
@@ -55,8 +55,11 @@ type contextKey struct{}
 
 // RequestID returns the id that Barrier gave the request, a GUID.
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(contextKey{}).(string)
-	return id
+	origin, _ := ctx.Value(contextKey{}).(*access.Origin)
+	if origin == nil {
+		return ""
+	}
+	return origin.RequestID
 }
 
 // A Barrier stands before the doors.
@@ -85,12 +88,12 @@ type Access struct {
 // ServeHTTP answers one request behind the barrier.
 func (b *Barrier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := b.Now()
-	id := uuid.NewString()
-	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, id))
+	origin := originOf(r, uuid.NewString())
+	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, &origin))
 	out := &recorder{ResponseWriter: w}
 	defer func() {
 		b.recovered(out, r, recover())
-		b.note(out, r, id, start)
+		b.note(out, r, origin.RequestID, start)
 	}()
 	b.Next.ServeHTTP(out, r)
 }
@@ -148,9 +151,22 @@ func (w *recorder) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the writer below.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Origin says where a request came from. The address is that of the connection;
-// X-Forwarded-For is not read.
+// Origin says where a request came from: what Barrier found. The address is that of the
+// connection; X-Forwarded-For is not read.
 func Origin(r *http.Request) access.Origin {
+	if origin, ok := r.Context().Value(contextKey{}).(*access.Origin); ok {
+		return *origin
+	}
+	return originOf(r, "") // there is no Barrier
+}
+
+// Headers are named as net/http keeps them: another spelling costs an allocation each.
+const (
+	headerClientRequestID   = "Client-Request-Id"
+	headerMSClientRequestID = "X-Ms-Client-Request-Id"
+)
+
+func originOf(r *http.Request, id string) access.Origin {
 	address, _ := netip.ParseAddrPort(r.RemoteAddr)
 	uri := clip(r.URL.EscapedPath(), maxURI)
 	if names := queryNames(r); names != "" {
@@ -158,8 +174,8 @@ func Origin(r *http.Request) access.Origin {
 	}
 	return access.Origin{
 		Address:       address.Addr().Unmap(),
-		RequestID:     RequestID(r.Context()),
-		CorrelationID: clip(cmp.Or(r.Header.Get("x-ms-client-request-id"), r.Header.Get("client-request-id")), maxCorrelationID),
+		RequestID:     id,
+		CorrelationID: clip(cmp.Or(r.Header.Get(headerMSClientRequestID), r.Header.Get(headerClientRequestID)), maxCorrelationID),
 		ClientInfo:    clip(r.UserAgent(), maxUserAgent),
 		URI:           uri,
 	}
@@ -206,8 +222,10 @@ func Host(r *http.Request) string { return FoldHost(r.Host) }
 
 // FoldHost lower-cases a host and strips its port and trailing dot.
 func FoldHost(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	if strings.Contains(host, ":") {
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
 	}
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
@@ -251,7 +269,11 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 
 // CheckJSONType refuses a body that declares itself to be something else than JSON.
 func CheckJSONType(r *http.Request) error {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	declared := r.Header.Get("Content-Type")
+	if declared == "application/json" {
+		return nil // as nearly every client says it
+	}
+	kind, _, err := mime.ParseMediaType(declared)
 	if err != nil || kind != "application/json" {
 		return ErrUnsupportedType
 	}
@@ -263,7 +285,7 @@ func CheckJSONType(r *http.Request) error {
 // or a *json.UnmarshalTypeError that names the member.
 func DecodeJSON(body []byte, v any) error {
 	trimmed := bytes.TrimSpace(body)
-	if len(trimmed) == 0 || trimmed[0] != '{' || !json.Valid(trimmed) {
+	if len(trimmed) == 0 || trimmed[0] != '{' {
 		return ErrNotJSON
 	}
 	err := json.Unmarshal(trimmed, v)
@@ -290,8 +312,8 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 
 // encode leaves <, > and & as they are: the answers are read by programs.
 func encode(v any) ([]byte, error) {
-	out := bytes.NewBuffer(make([]byte, 0, 4096)) // a certificate with its policy fits in
-	encoder := json.NewEncoder(out)
+	var out bytes.Buffer // the encoder writes once, so it has the right size at once
+	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(v); err != nil {
 		return nil, err
