@@ -2,7 +2,10 @@ module coffer/bench
 
 go 1.26.0
 
-require coffer v0.0.0
+require (
+	coffer v0.0.0
+	github.com/google/pprof v0.0.0-20260709232956-b9395ee17fa0
+)
 
 require (
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect

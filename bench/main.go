@@ -2,11 +2,13 @@
 // what counts are the ratios: each is of two things that were measured in this run.
 //
 //	make bench
+//	go -C bench run . -profile    what each stage of a request costs
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,29 +22,50 @@ import (
 )
 
 func main() {
+	profiles := flag.Bool("profile", false, "print what each stage of a request costs, instead of the figures")
+	kept := flag.String("keep", "", "an existing `directory` for the profiles")
+	only := flag.String("only", "", "measure only the `part` of this name: start token get life objects writes large")
+	flag.Parse()
 	debug.SetGCPercent(400) // as the binary does
-	part := run
+	measure := func() error { return run(*only) }
 	if started := os.Getenv(startedAt); started != "" {
-		part = func() error { return askToken(started) }
+		measure = func() error { return askToken(started) }
 	}
 	if dir := os.Getenv(walkIn); dir != "" {
-		part = func() error { return walk(dir) }
+		measure = func() error { return walk(dir) }
 	}
-	if err := part(); err != nil {
+	if *profiles {
+		measure = func() error { return profileAll(*kept) }
+	}
+	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+// A part of the figures.
+type part struct {
+	name    string
+	measure func(binary string) error
+}
+
+var parts = []part{
+	{"start", benchStart}, {"token", benchFirstToken}, {"get", benchGet}, {"life", benchLife},
+	{"objects", benchObjects}, {"writes", benchWrites}, {"large", benchLarge},
+}
+
+func run(only string) error {
 	binary := "../bin/coffer"
 	info, err := os.Stat(binary)
 	if err != nil {
 		return fmt.Errorf("build first: %w", err)
 	}
 	fmt.Printf("binary                             %8.1f MB   (at most 25)\n", float64(info.Size())/1e6)
-	for _, part := range []func(string) error{benchStart, benchFirstToken, benchGet, benchLife, benchObjects, benchWrites, benchLarge} {
-		if err := part(binary); err != nil {
+	for _, part := range parts {
+		if only != "" && part.name != only {
+			continue
+		}
+		if err := part.measure(binary); err != nil {
 			return err
 		}
 	}
@@ -120,7 +143,11 @@ type target struct {
 	request func() (*http.Request, error)
 }
 
-const connections = 8
+// Reads come over so many connections, writes over as many as there are writers.
+const (
+	connections = 8
+	writers     = 64
+)
 
 // rate sends requests over all connections for a while and returns how many a second.
 func (t target) rate(d time.Duration) (float64, error) {

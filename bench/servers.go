@@ -59,7 +59,7 @@ func (s *served) listen(handler http.Handler) error {
 	roots := x509.NewCertPool()
 	roots.AddCert(authority.Certificate())
 	s.client = &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections,
+		TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: writers, MaxConnsPerHost: writers,
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, listener.Addr().String())
@@ -187,6 +187,7 @@ func newBare(header http.Header, body []byte, token string) (*served, error) {
 	header.Del("Date")
 	s.request = func() (*http.Request, error) { return s.newRequest("GET", "/certificates/web", "") }
 	return s, s.listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
 		for name, values := range header {
 			w.Header()[name] = values
 		}
