@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(runCommand(), serveCommand(), initCommand(), versionCommand(), janitorCommand())
-	root.AddCommand(vaultCommand(), appCommand(), policyCommand(), roleCommand())
+	root.AddCommand(vaultCommand(), appCommand(), policyCommand(), roleCommand(), secretCommand(), keyCommand(), certCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return client.Usagef("%v  (%s --help shows the flags)", err, cmd.CommandPath())
 	})
@@ -68,5 +68,5 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // isUsage knows the errors that cobra makes itself, of a command line that was wrong.
 func isUsage(err error) bool {
-	return strings.HasPrefix(err.Error(), "unknown command ") || strings.HasPrefix(err.Error(), "required flag")
+	return strings.HasPrefix(err.Error(), "unknown command ") || strings.HasPrefix(err.Error(), "required flag") || strings.HasPrefix(err.Error(), "if any flags in the group")
 }

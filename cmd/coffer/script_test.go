@@ -34,7 +34,10 @@ func TestScripts(t *testing.T) {
 	for kind, start := range map[string]func(*testscript.Env) error{"run": startRun, "serve": startServe} {
 		t.Run(kind, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
-				Files: scripts, Setup: start, RequireExplicitExec: true,
+				Files: scripts, RequireExplicitExec: true,
+				Setup: func(env *testscript.Env) error {
+					return errors.Join(os.WriteFile(filepath.Join(env.WorkDir, "binary.dat"), []byte{0xff, 0xfe, 0}, 0o600), start(env)) // no text archive has it
+				},
 				Condition: func(condition string) (bool, error) {
 					if condition != "run" && condition != "serve" {
 						return false, fmt.Errorf("there is no condition %q", condition)

@@ -105,6 +105,22 @@ func plainForm(value any) (any, error) {
 	return plain, nil
 }
 
+// Names are those of the items of a list, as json has them.
+func Names(list any) ([]string, error) {
+	plain, err := plainForm(list)
+	if err != nil {
+		return nil, err
+	}
+	items, _ := plain.([]any)
+	var out []string
+	for _, item := range items {
+		if name, _ := lookup(item, "name").(string); name != "" {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
 // WithMember is the JSON of an object with a member more.
 func WithMember(object any, name string, value any) ([]byte, error) {
 	text, err := json.Marshal(object)
