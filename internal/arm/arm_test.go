@@ -435,7 +435,7 @@ func TestDelegation(t *testing.T) {
 	role := fmt.Sprintf(`{"properties":{"roleName":"Signer","assignableScopes":[%q],"permissions":[{"dataActions":["Microsoft.KeyVault/vaults/keys/sign/action"]}]}}`, c.sub)
 	m.want(m.do("PUT", custom, role), 403, "AuthorizationFailed")
 	c.want(c.do("PUT", custom, role), 201, "")
-	c.want(c.do("PUT", custom, role), 200, "")
+	c.want(c.do("PUT", custom, role), 201, "")
 	c.want(c.assign("44444444-4444-4444-8444-444444444444", c.group("rg"), p), 201, "")
 	c.want(c.do("DELETE", custom, ""), 400, "RoleDefinitionHasAssignments")
 	c.want(c.do("DELETE", strings.Replace(custom, "44444444-4444-4444-8444-444444444444", owner, 1), ""), 403, "RoleDefinitionUpdateNotPermitted")

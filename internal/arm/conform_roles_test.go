@@ -128,7 +128,7 @@ func TestConformCustomRoles(t *testing.T) {
 	made := c.want(c.do("PUT", path, strings.Replace(c.customRole("Signer"), `{"actions":[""]}`, `{"actions":["a/read"],"notActions":["b"],"dataActions":["Microsoft.KeyVault/vaults/keys/sign/action"],"notDataActions":["c"]}`, 1)), 201, "")
 	c.is(made, "id", path, "name", id, "type", "Microsoft.Authorization/roleDefinitions", "properties.roleName", "Signer", "properties.type", "CustomRole", "properties.description", "d", "properties.assignableScopes", []any{c.sub},
 		"properties.createdBy", c.who.ObjectID, "properties.permissions", []any{object{"actions": []any{"a/read"}, "notActions": []any{"b"}, "dataActions": []any{"Microsoft.KeyVault/vaults/keys/sign/action"}, "notDataActions": []any{"c"}}})
-	c.is(c.want(c.do("PUT", path, c.customRole("Signer", "x/read")), 200, ""), "properties.permissions.0.dataActions", []any{}, "properties.createdOn", made.at("properties.createdOn"))
+	c.is(c.want(c.do("PUT", path, c.customRole("Signer", "x/read")), 201, ""), "properties.permissions.0.dataActions", []any{}, "properties.createdOn", made.at("properties.createdOn"))
 	for body, code := range map[string]string{
 		c.customRole("", "a"):      "InvalidRoleDefinition",
 		c.customRole("owner", "a"): "RoleDefinitionWithSameNameExists",

@@ -405,16 +405,16 @@ func (s *Service) DeleteRoleAssignment(ctx context.Context, caller access.Caller
 	return out, err
 }
 
-// PutRoleDefinition makes or replaces a custom role. Made says whether it is new.
-func (s *Service) PutRoleDefinition(ctx context.Context, caller access.Caller, scope string, d RoleDefinition) (out RoleDefinition, made bool, err error) {
+// PutRoleDefinition makes or replaces a custom role.
+func (s *Service) PutRoleDefinition(ctx context.Context, caller access.Caller, scope string, d RoleDefinition) (out RoleDefinition, err error) {
 	id, ok := guid(d.ID)
 	if !ok {
-		return out, false, fmt.Errorf("%w: the name of a role definition is a GUID", ErrRoleNotFound)
+		return out, fmt.Errorf("%w: the name of a role definition is a GUID", ErrRoleNotFound)
 	}
 	now := s.config.Now().UnixMilli()
 	op := roleOperation("RoleDefinitionWrite", "roleDefinitions/write", "")
 	if scope, err = s.weakest(ctx, caller, op, scope, id, d.AssignableScopes); err != nil {
-		return out, false, err
+		return out, err
 	}
 	err = s.changeRoles(ctx, caller, op, scope, func(r *rolesRecord) error {
 		record := definitionRecord{
@@ -430,7 +430,7 @@ func (s *Service) PutRoleDefinition(ctx context.Context, caller access.Caller, s
 			}
 		}
 		at := slices.IndexFunc(r.Definitions, func(old definitionRecord) bool { return old.ID == id })
-		if made = at < 0; !made {
+		if at >= 0 {
 			record.Created, record.CreatedBy = r.Definitions[at].Created, r.Definitions[at].CreatedBy
 			r.Definitions[at] = record
 		} else if len(r.Definitions) >= maxRoles {
@@ -441,7 +441,7 @@ func (s *Service) PutRoleDefinition(ctx context.Context, caller access.Caller, s
 		out, _ = r.definition(id)
 		return nil
 	})
-	return out, made, err
+	return out, err
 }
 
 // weakest returns, of the scope and all those where a role can be assigned or shall be, one

@@ -133,10 +133,13 @@ func javascript(t *testing.T) string {
 	return dir
 }
 
-func golang(t *testing.T) string {
+func golang(t *testing.T) string { return built(t, "./goclient") }
+
+// built builds a Go program of this module.
+func built(t *testing.T, path string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "goclient")
-	command(t, ".", "", 0, []string{"CGO_ENABLED=0"}, "go", "build", "-o", program, "./goclient")
+	program := filepath.Join(t.TempDir(), filepath.Base(path))
+	command(t, ".", "", 0, []string{"CGO_ENABLED=0"}, "go", "build", "-o", program, path)
 	return program
 }
 

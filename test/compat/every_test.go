@@ -32,6 +32,7 @@ func suites() []suite {
 			map[string]int{"CertificateClient": 27, "SecretClient": 12, "KeyClient": 20, "CryptographyClient": 8}},
 		{"java", func(t *testing.T) (string, []string) { return t.TempDir(), java(t, "Every") }, "every method done",
 			map[string]int{"CertificateClient": 55, "SecretClient": 13, "KeyClient": 21, "CryptographyClient": 9}},
+		{"go control plane", func(t *testing.T) (string, []string) { return t.TempDir(), []string{built(t, "./manage")} }, "manage done", map[string]int{"VaultsClient": 12}},
 	}
 }
 
