@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,7 +47,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(runCommand(), serveCommand(), initCommand(), versionCommand(), janitorCommand())
-	root.AddCommand(vaultCommand(), appCommand(), policyCommand(), roleCommand(), secretCommand(), keyCommand(), certCommand())
+	root.AddCommand(envCommand())
+	if !isServer(args) {
+		root.AddCommand(vaultCommand(), appCommand(), policyCommand(), roleCommand(), certCommand(), secretCommand(), keyCommand())
+	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return client.Usagef("%v  (%s --help shows the flags)", err, cmd.CommandPath())
 	})
@@ -64,6 +68,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return client.ExitUsage
 	}
 	return failure.Code
+}
+
+// isServer reports whether the command is one that is started often and is no client: it
+// does not wait until a hundred other commands are made.
+func isServer(args []string) bool {
+	return len(args) > 0 && slices.Contains([]string{"run", "serve", "janitor"}, args[0])
 }
 
 // isUsage knows the errors that cobra makes itself, of a command line that was wrong.

@@ -182,7 +182,7 @@ func startServe(env *testscript.Env) error {
 	}
 	env.Setenv("HTTPS_PROXY", "http://"+through)
 	env.Setenv("NO_PROXY", "")
-	env.Setenv("AZURE_AUTHORITY_HOST", "https://login."+domain)
+	env.Setenv("AZURE_AUTHORITY_HOST", "https://login."+domain) // what coffer env prints, see env.txt
 	env.Setenv("AZURE_TENANT_ID", m.Environment["AZURE_TENANT_ID"])
 	env.Setenv("AZURE_CLIENT_ID", m.Environment["AZURE_CLIENT_ID"])
 	env.Setenv("AZURE_CLIENT_SECRET", m.Environment["AZURE_CLIENT_SECRET"])

@@ -100,6 +100,7 @@ The first administrator. The secret is not kept; write it down now:
 
 %s
 Clients have to trust %s. Next: coffer serve --config %s
-`, m.Config, vaults, variables.String(), m.AuthorityFile, m.Config)
+and for a shell with these variables: coffer env --config %s --client-id %s --client-secret-file FILE
+`, m.Config, vaults, variables.String(), m.AuthorityFile, m.Config, m.Config, m.ClientID)
 	return err
 }

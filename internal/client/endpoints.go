@@ -83,6 +83,12 @@ func (e *Endpoints) follow(domain string) {
 // hostOf is the host of an address with its port, folded.
 func hostOf(address string) string { return strings.TrimPrefix(strings.ToLower(address), "https://") }
 
+// CheckAuthority refuses an address where no tokens could come from.
+func CheckAuthority(address string) error {
+	_, err := checkURL("the address of the authority", address)
+	return err
+}
+
 // checkURL takes an address of a server, and returns it without a slash at the end.
 // Tokens are sent there, so it is https or nothing.
 func checkURL(source, address string) (string, error) {

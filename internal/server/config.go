@@ -120,6 +120,11 @@ func (c Config) VaultURL(name string) string {
 	return "https://" + name + "." + DomainNames(c.Domain, c.port()).VaultSuffix + portSuffix(c.port())
 }
 
+// AuthorityHost is the address where tokens come from, as clients use it.
+func (c Config) AuthorityHost() string {
+	return "https://" + DomainNames(c.Domain, c.port()).LoginHosts[0] + portSuffix(c.port())
+}
+
 // port is the one that clients use.
 func (c Config) port() string {
 	if c.PublicPort != "" {

@@ -186,9 +186,9 @@ func populate(ctx context.Context, c Config, i Init, log *slog.Logger, made *Mad
 	if err := administer(ctx, core.Tenant, app); err != nil {
 		return errors.Join(err, core.Close())
 	}
-	names, tenantID := core.Options.Names, core.Tenant.TenantID()
+	tenantID := core.Tenant.TenantID()
 	made.TenantID, made.ClientID, made.ClientSecret = tenantID, app.AppID, secret
-	made.AuthorityHost = "https://" + names.LoginHosts[0] + portSuffix(c.port())
+	made.AuthorityHost = c.AuthorityHost()
 	made.Environment = made.clientEnvironment()
 	for _, name := range i.Vaults {
 		v := vault.Vault{Name: name, TenantID: tenantID, Policies: []access.Policy{vault.AllPermissions(tenantID, app.ObjectID)}}
