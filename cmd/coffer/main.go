@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root := &cobra.Command{
 		Use:           "coffer",
 		Short:         "A key vault that speaks the Azure Key Vault protocols",
-		Long:          "Coffer is a key vault that anyone can run. Programs written for Azure Key Vault use it unchanged.\n\nTry it:  KEY_VAULT_NAME=demo coffer run -- python3 my_program.py",
+		Long:          "Coffer is a key vault that anyone can run. Programs written for Azure Key Vault use it unchanged.\n\nTry it:  KEY_VAULT_NAME=demo coffer run -- python3 my_program.py\n\nA command ends with 0; with 1 if it was refused or could not be done; with 2 if it was written\nwrong, and nothing was asked; with 3 if what it names does not exist. coffer run ends as its\nprogram does.",
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetArgs(args)

@@ -5,6 +5,10 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"coffer/internal/httpd"
 )
@@ -35,5 +39,25 @@ func TestUsage(t *testing.T) {
 		if test.code == 0 && (out.Len() == 0 || errs.Len() != 0) || test.code != 0 && out.Len() != 0 {
 			t.Errorf("%v: stdout %q, stderr %q", test.args, out.String(), errs.String())
 		}
+	}
+}
+
+// What takes longer than a second says so, and what does not is silent.
+func TestSlowness(t *testing.T) {
+	for _, test := range []struct {
+		takes time.Duration
+		lines int
+	}{{slow - 1, 0}, {slow + 1, 1}, {2*slow + 1, 2}, {4*slow + 1, 3}} {
+		synctest.Test(t, func(t *testing.T) {
+			var errs bytes.Buffer
+			cmd := &cobra.Command{Use: "coffer"}
+			cmd.SetErr(&errs)
+			dismiss := reportSlowness(cmd)
+			time.Sleep(test.takes) // of the bubble's clock
+			dismiss()
+			if got := strings.Count(errs.String(), "coffer: still waiting after "); got != test.lines {
+				t.Errorf("after %s: %q", test.takes, errs.String())
+			}
+		})
 	}
 }
