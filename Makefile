@@ -8,10 +8,20 @@ LDFLAGS     := -s -w -X main.version=$(VERSION)
 TARGETS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME    ?= 30s
 
-.PHONY: build quickstart test vet unit cross compat bench fuzz vuln clean
+.PHONY: build build-pkcs11 pkcs11 quickstart test vet unit cross compat bench fuzz vuln clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/coffer ./cmd/coffer
+
+# With seals on hardware tokens: needs a C compiler, and the token's library when it runs.
+build-pkcs11:
+	CGO_ENABLED=1 $(GO) build -tags pkcs11 -trimpath -ldflags "$(LDFLAGS)" -o bin/coffer ./cmd/coffer
+
+# The seal on a token, with SoftHSM2, which is installed into .cache/ from Debian's archive.
+pkcs11:
+	@command -v apt-get >/dev/null || { echo "skipped: the seal on a token needs Debian's archive"; test -z "$$CI"; }
+	@command -v apt-get >/dev/null && test/softhsm .cache/softhsm && \
+	COFFER_SOFTHSM=$(CURDIR)/.cache/softhsm CGO_ENABLED=1 $(GO) test -count=1 -tags pkcs11 ./internal/seal/pkcs11
 
 # Runs a program that was written for Azure Key Vault, unchanged, in a private vault.
 quickstart: build
@@ -20,7 +30,7 @@ quickstart: build
 
 # Everything: static checks, unit tests with the race detector, builds for all systems,
 # and other people's clients.
-test: vet unit cross compat
+test: vet unit cross pkcs11 compat
 
 vet:
 	test -z "$$(gofmt -l . | tee /dev/stderr)"

@@ -28,10 +28,14 @@ asked to stop (SIGTERM or Ctrl-C). Requests under way are finished then.`,
 		Example: "  coffer serve --config coffer.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := harden(); err != nil {
+				return fmt.Errorf("core dumps cannot be switched off: %w", err)
+			}
 			config, err := server.ReadConfig(path)
 			if err != nil {
 				return err
 			}
+			config.Prompt = func() ([]byte, error) { return askPassphrase(cmd, "Passphrase of the seal: ") }
 			stderr := &lockedWriter{w: cmd.ErrOrStderr()}
 			log := slog.New(slog.NewTextHandler(stderr, nil))
 			var access func(httpd.Access)
@@ -40,9 +44,9 @@ asked to stop (SIGTERM or Ctrl-C). Requests under way are finished then.`,
 			}
 			ctx, stop := contextWithSignals(cmd.Context())
 			defer stop()
-			return server.Serve(ctx, config, log, access, func(address net.Addr) {
+			return explainSeal(server.Serve(ctx, config, log, access, func(address net.Addr) {
 				log.Info("serving", "address", address.String(), "vaults", config.VaultURL("NAME"))
-			})
+			}))
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "coffer.yaml", "the configuration `file`")

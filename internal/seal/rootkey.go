@@ -57,10 +57,10 @@ func (k RootKey) Derive(purpose string, n int) ([]byte, error) {
 	return hkdf.Key(sha256.New, k.key[:], nil, "coffer derive "+purpose, n)
 }
 
-// aead is what wraps the keysets. Its key is derived, so that the root key itself is
+// aead wraps keys, for one purpose. Its key is derived, so that the root key itself is
 // used for nothing but deriving.
-func (k RootKey) aead() (tink.AEAD, error) {
-	bytes, err := hkdf.Key(sha256.New, k.key[:], nil, "coffer wrap keysets", rootKeySize)
+func (k RootKey) aead(purpose string) (tink.AEAD, error) {
+	bytes, err := hkdf.Key(sha256.New, k.key[:], nil, purpose, rootKeySize)
 	if err != nil {
 		return nil, err
 	}

@@ -2,8 +2,10 @@
 // records. It decides nothing: who may open or seal is in the Grant, which only the
 // room that decides can make.
 //
-// A root key (rootkey.go) comes from a file or lives in memory only. It wraps a keyset
-// of data keys, which the store keeps. The data keys are XAES-256-GCM, by Tink: a
+// A root key (rootkey.go) comes from a file or from a Provider, which keeps it safe by
+// other means (provider.go; the providers are in the folders below), and is in memory
+// while the server runs. It wraps the keysets of data keys, which the store keeps; both
+// are replaced while boxes are opened and sealed (rotate.go). The data keys are XAES-256-GCM, by Tink: a
 // record may be sealed any number of times with random nonces. Every box carries the
 // id of its key, so keys can be rotated while old boxes stay readable.
 //
@@ -18,16 +20,11 @@
 package seal
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/aead/xaesgcm"
-	"github.com/tink-crypto/tink-go/v2/keyset"
-	"github.com/tink-crypto/tink-go/v2/tink"
+	"sync/atomic"
 )
 
 // The errors of this package.
@@ -69,9 +66,9 @@ type Place struct {
 
 // A Keyring seals and opens. It is safe for any number of goroutines.
 type Keyring struct {
-	installation string
-	records      tink.AEAD
-	blobs        tink.AEAD // nil until CreateBlobs or OpenBlobs
+	installation   string
+	records, blobs atomic.Pointer[keySet] // blobs: nil until CreateBlobs or OpenBlobs
+	refresh        atomic.Pointer[func() error]
 }
 
 // A Grant is the proof that something was decided. Only a Granter makes one; the zero
@@ -110,112 +107,57 @@ func (g Grant) allows(want rights, p Place) bool {
 	return g.rights >= want && (len(g.kinds) == 0 || slices.Contains(g.kinds, p.Kind))
 }
 
-// The associated data of a wrapped keyset, before the installation.
-const (
-	recordKeys = "coffer keyset records 1"
-	blobKeys   = "coffer keyset blobs 1"
-)
-
-// wrappedVersion begins a wrapped keyset.
-const wrappedVersion = 1
-
 // Create makes the data keys of a new installation. The caller keeps wrapped, which
 // is of no use without the root key.
 func Create(root RootKey, installation string) (*Keyring, *Granter, []byte, error) {
-	records, wrapped, err := newKeys(root, recordKeys, installation)
+	r := &Keyring{installation: installation}
+	wrapped, err := r.AddKey(root, Records)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return &Keyring{installation: installation, records: records}, &Granter{}, wrapped, nil
+	return r, &Granter{}, wrapped, r.Load(root, Records, wrapped)
 }
 
 // Open unwraps the data keys that Create made. The error is ErrRootKey when the root
 // key or the installation is another one.
 func Open(root RootKey, installation string, wrapped []byte) (*Keyring, *Granter, error) {
-	records, err := openKeys(root, recordKeys, installation, wrapped)
-	if err != nil {
+	r := &Keyring{installation: installation}
+	if err := r.Load(root, Records, wrapped); err != nil {
 		return nil, nil, err
 	}
-	return &Keyring{installation: installation, records: records}, &Granter{}, nil
+	return r, &Granter{}, nil
+}
+
+// OpenArchive is Open for who has an archive and no store: the keyring has the keys of
+// what leaves the store, and no others.
+func OpenArchive(root RootKey, installation string, blobs []byte) (*Keyring, *Granter, error) {
+	r := &Keyring{installation: installation}
+	if err := r.Load(root, Blobs, blobs); err != nil {
+		return nil, nil, err
+	}
+	return r, &Granter{}, nil
 }
 
 // CreateBlobs makes the data keys of what leaves the store. They are apart from those
-// of records, so that rotating these never makes a blob unreadable. It is called before
-// the keyring is used; the caller keeps wrapped.
+// of records, so that rotating these never makes a blob unreadable. The caller keeps
+// wrapped.
 func (r *Keyring) CreateBlobs(root RootKey) (wrapped []byte, err error) {
-	r.blobs, wrapped, err = newKeys(root, blobKeys, r.installation)
-	return wrapped, err
-}
-
-// OpenBlobs unwraps the data keys that CreateBlobs made. It is called before the keyring
-// is used.
-func (r *Keyring) OpenBlobs(root RootKey, wrapped []byte) (err error) {
-	r.blobs, err = openKeys(root, blobKeys, r.installation, wrapped)
-	return err
-}
-
-func newKeys(root RootKey, purpose, installation string) (tink.AEAD, []byte, error) {
-	manager := keyset.NewManager()
-	parameters, err := xaesgcm.NewParameters(xaesgcm.VariantTink, saltSize)
-	if err != nil {
-		return nil, nil, err
-	}
-	id, err := manager.AddNewKeyFromParameters(parameters)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := manager.SetPrimary(id); err != nil {
-		return nil, nil, err
-	}
-	handle, err := manager.Handle()
-	if err != nil {
-		return nil, nil, err
-	}
-	wrapper, err := root.aead()
-	if err != nil {
-		return nil, nil, err
-	}
-	wrapped := bytes.NewBuffer([]byte{wrappedVersion})
-	if err := handle.WriteWithAssociatedData(keyset.NewBinaryWriter(wrapped), wrapper, keysetData(purpose, installation)); err != nil {
-		return nil, nil, err
-	}
-	keys, err := dataKeys(handle)
-	return keys, wrapped.Bytes(), err
-}
-
-func openKeys(root RootKey, purpose, installation string, wrapped []byte) (tink.AEAD, error) {
-	if len(wrapped) == 0 || wrapped[0] != wrappedVersion {
-		return nil, ErrLayout
-	}
-	wrapper, err := root.aead()
-	if err != nil {
+	if wrapped, err = r.AddKey(root, Blobs); err != nil {
 		return nil, err
 	}
-	handle, err := keyset.ReadWithAssociatedData(keyset.NewBinaryReader(bytes.NewReader(wrapped[1:])), wrapper, keysetData(purpose, installation))
-	if err != nil {
-		return nil, ErrRootKey // Tink's text would add nothing but "decryption failed"
-	}
-	return dataKeys(handle)
+	return wrapped, r.Load(root, Blobs, wrapped)
 }
 
-func keysetData(purpose, installation string) []byte {
-	return appendField(appendField(nil, purpose), installation)
-}
-
-func dataKeys(handle *keyset.Handle) (tink.AEAD, error) {
-	keys, err := aead.New(handle)
-	if err != nil {
-		return nil, fmt.Errorf("seal: the data keys cannot be used: %w", err)
-	}
-	return keys, nil
-}
+// OpenBlobs unwraps the data keys that CreateBlobs made.
+func (r *Keyring) OpenBlobs(root RootKey, wrapped []byte) error { return r.Load(root, Blobs, wrapped) }
 
 // keys are those of a purpose.
-func (r *Keyring) keys(purpose string) (tink.AEAD, error) {
-	keys := r.records
+func (r *Keyring) keys(purpose string) (*keySet, error) {
+	use := Records
 	if purpose == PurposeBackup {
-		keys = r.blobs
+		use = Blobs
 	}
+	keys := r.set(use).Load()
 	if keys == nil {
 		return nil, fmt.Errorf("seal: there are no keys for the purpose %q", purpose)
 	}
@@ -238,7 +180,7 @@ func (r *Keyring) Seal(g Grant, p Place, plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := keys.Encrypt(plain, r.data(p))
+	sealed, err := keys.aead.Encrypt(plain, r.data(p))
 	if err != nil {
 		return nil, fmt.Errorf("seal: sealing a record: %w", err)
 	}
@@ -256,30 +198,53 @@ func (r *Keyring) Open(g Grant, p Place, box []byte) ([]byte, Place, error) {
 	if !g.allows(reads, p) {
 		return nil, p, ErrNoGrant
 	}
-	if len(box) == 0 {
-		return nil, p, ErrSealed
-	}
-	if box[0] != boxLayout {
-		return nil, p, ErrLayout
-	}
-	format, n := binary.Uvarint(box[1:])
-	if n <= 0 || format > maxFormat {
-		return nil, p, ErrSealed
-	}
-	object, sealed, ok := cutField(box[1+n:])
-	if !ok || p.Object != "" && p.Object != object {
-		return nil, p, ErrSealed
-	}
-	keys, err := r.keys(p.Purpose)
+	parts, err := cutBox(box)
 	if err != nil {
 		return nil, p, err
 	}
-	p.Object, p.Format = object, int(format)
-	plain, err := keys.Decrypt(sealed, r.data(p))
+	if p.Object != "" && p.Object != parts.object {
+		return nil, p, ErrSealed
+	}
+	keys, err := r.keysFor(p.Purpose, parts.key)
+	if err != nil {
+		return nil, p, err
+	}
+	p.Object, p.Format = parts.object, parts.format
+	plain, err := keys.aead.Decrypt(parts.sealed, r.data(p))
 	if err != nil {
 		return nil, p, ErrSealed
 	}
 	return plain, p, nil
+}
+
+// A cut is a box, taken apart. Nothing of it is authenticated.
+type cut struct {
+	format int
+	object string
+	sealed []byte
+	key    uint32 // zero: too short to have one
+}
+
+func cutBox(box []byte) (c cut, err error) {
+	if len(box) == 0 {
+		return c, ErrSealed
+	}
+	if box[0] != boxLayout {
+		return c, ErrLayout
+	}
+	format, n := binary.Uvarint(box[1:])
+	if n <= 0 || format > maxFormat {
+		return c, ErrSealed
+	}
+	object, sealed, ok := cutField(box[1+n:])
+	if !ok {
+		return c, ErrSealed
+	}
+	c = cut{format: int(format), object: object, sealed: sealed}
+	if len(sealed) > tinkPrefix {
+		c.key = binary.BigEndian.Uint32(sealed[1:tinkPrefix])
+	}
+	return c, nil
 }
 
 // data is the associated data of a place: every field with its length before it, so

@@ -26,8 +26,16 @@ type Config struct {
 	PublicPort string `yaml:"public_port"`
 	// Store is the path of the store's file.
 	Store string `yaml:"store"`
-	// RootKeyFile is the path of the root key.
+	// RootKeyFile is the path of the root key, if there is no Seal.
 	RootKeyFile string `yaml:"root_key_file"`
+	// Seal is what keeps the root key safe otherwise.
+	Seal *SealConfig `yaml:"seal"`
+	// PinFile is the path of what coffer seal pin wrote, best on another machine's disk. A store
+	// that is older is not opened.
+	PinFile string `yaml:"pin_file"`
+	// AdminSocket is the path of the socket by which coffer seal, check and backup reach the
+	// server; coffer.sock beside the store if none is named, "none" for no socket.
+	AdminSocket string `yaml:"admin_socket"`
 	// AuditFile is the path of the audit log.
 	AuditFile string `yaml:"audit_file"`
 	// RefuseWeakPadding refuses decryption and unwrapping with RSA1_5 and with the CBCPAD
@@ -41,6 +49,9 @@ type Config struct {
 	// federated credential that says so: clusters, and services that run jobs. Of others no
 	// token is accepted, and they are never asked.
 	AssertionIssuers []IssuerConfig `yaml:"assertion_issuers"`
+
+	// Prompt asks a person for the passphrase, if the seal wants that.
+	Prompt func() ([]byte, error) `yaml:"-"`
 }
 
 // A TLSConfig names either a certificate for the vaults' and the login host, or an
@@ -78,7 +89,16 @@ func ReadConfig(path string) (Config, error) {
 
 // resolve makes the paths independent of the working directory.
 func (c *Config) resolve(dir string) {
-	paths := []*string{&c.Store, &c.RootKeyFile, &c.AuditFile, &c.TLS.CertificateFile, &c.TLS.KeyFile, &c.TLS.AuthorityFile, &c.TLS.AuthorityKey}
+	if c.AdminSocket == "" && c.Store != "" {
+		c.AdminSocket = filepath.Join(filepath.Dir(c.Store), adminSocket)
+	}
+	if c.AdminSocket == noSocket {
+		c.AdminSocket = ""
+	}
+	if c.Seal != nil {
+		c.Seal.resolve(dir)
+	}
+	paths := []*string{&c.Store, &c.RootKeyFile, &c.PinFile, &c.AdminSocket, &c.AuditFile, &c.TLS.CertificateFile, &c.TLS.KeyFile, &c.TLS.AuthorityFile, &c.TLS.AuthorityKey}
 	for i := range c.AttestationAuthorities {
 		paths = append(paths, &c.AttestationAuthorities[i].CAFile)
 	}
@@ -94,12 +114,15 @@ func (c *Config) resolve(dir string) {
 
 func (c Config) check() error {
 	required := []struct{ name, value string }{
-		{"domain", c.Domain}, {"listen", c.Listen}, {"store", c.Store}, {"root_key_file", c.RootKeyFile}, {"audit_file", c.AuditFile},
+		{"domain", c.Domain}, {"listen", c.Listen}, {"store", c.Store}, {"audit_file", c.AuditFile},
 	}
 	for _, member := range required {
 		if member.value == "" {
 			return fmt.Errorf("%s is missing", member.name)
 		}
+	}
+	if err := (SealChoice{RootKeyFile: c.RootKeyFile, Seal: c.Seal}).check(); err != nil {
+		return err
 	}
 	if strings.Trim(strings.ToLower(c.Domain), "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" || !strings.Contains(strings.Trim(c.Domain, "."), ".") || strings.HasPrefix(c.Domain, ".") || strings.HasSuffix(c.Domain, ".") {
 		return fmt.Errorf("domain %q is no domain name such as coffer.example.com", c.Domain)

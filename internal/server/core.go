@@ -9,7 +9,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,8 +19,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 
 	"coffer/internal/access"
 	"coffer/internal/arm"
@@ -50,11 +47,17 @@ type Options struct {
 	Create    bool // make the installation if the store is empty
 	MaxStore  int  // bound of the store's file, in bytes; zero: the disk
 
-	Root  seal.RootKey
-	Sink  audit.Sink
-	Now   func() time.Time // of the vaults' rules and jobs; nil: the wall clock
-	Log   *slog.Logger
-	Names Names
+	// Root is the root key, if Seal is nil.
+	Root seal.RootKey
+	// Seal is what keeps the root key safe; nil: Root is just there.
+	Seal seal.Provider
+	// PinFile is the path of what coffer seal pin wrote; empty: a store that was put back is
+	// not noticed.
+	PinFile string
+	Sink    audit.Sink
+	Now     func() time.Time // of the vaults' rules and jobs; nil: the wall clock
+	Log     *slog.Logger
+	Names   Names
 	// FirstTouch lets the owner's first request make a vault.
 	FirstTouch bool
 	// OwnProcess says that the process is there for the Core: it may set how many
@@ -85,6 +88,7 @@ type Core struct {
 	Vaults  *vault.Service
 	Options Options
 
+	sealing sealing
 	handler http.Handler
 	drain   drain
 	healthy atomic.Bool
@@ -93,23 +97,6 @@ type Core struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
-
-// The record of the installation. It is not sealed: it is what opening begins with. Its
-// keyset is wrapped by the root key, and bound to the id.
-const installationKey store.Key = "sys/installation"
-
-// writeFormat is the format of everything that this version writes.
-const writeFormat = 1
-
-type installation struct {
-	ID     string `json:"id"`
-	Format int    `json:"format"` // of everything in the store
-	Keyset []byte `json:"keyset"` // of records
-	Blobs  []byte `json:"blobs"`  // of what leaves the store, such as backups
-}
-
-// ErrNoInstallation means that a store is empty.
-var ErrNoInstallation = errors.New("the store holds no installation: run coffer init first")
 
 // Open puts a Core together. On an error nothing has been changed, unless the error
 // came after the installation was made.
@@ -138,6 +125,9 @@ func (c *Core) assemble(ctx context.Context) error {
 	o := c.Options
 	keyring, granter, err := c.unlock(ctx)
 	if err != nil {
+		return err
+	}
+	if err := c.checkPin(ctx); err != nil {
 		return err
 	}
 	if c.Gate, err = gate.Open(ctx, gate.Config{
@@ -182,61 +172,6 @@ func (c *Core) assemble(ctx context.Context) error {
 	}
 	c.handler = c.Guard(c.doors())
 	return nil
-}
-
-// unlock opens the installation in the store, or makes it.
-func (c *Core) unlock(ctx context.Context) (*seal.Keyring, *seal.Granter, error) {
-	recs, err := c.Store.Get(ctx, store.Ask{Key: installationKey})
-	if err != nil {
-		return nil, nil, err
-	}
-	if !recs[0].Exists() {
-		return c.install(ctx)
-	}
-	var found installation
-	if err := json.Unmarshal(recs[0].Body, &found); err != nil {
-		return nil, nil, fmt.Errorf("the store's installation record cannot be read: %w", err)
-	}
-	if found.Format > writeFormat {
-		return nil, nil, fmt.Errorf("the store has format %d, and this version of Coffer reads up to %d: use a newer version", found.Format, writeFormat)
-	}
-	keyring, granter, err := seal.Open(c.Options.Root, found.ID, found.Keyset)
-	if err != nil {
-		return nil, nil, err
-	}
-	if found.Blobs != nil {
-		return keyring, granter, keyring.OpenBlobs(c.Options.Root, found.Blobs)
-	}
-	// An installation of the first version, which had no backups.
-	if found.Blobs, err = keyring.CreateBlobs(c.Options.Root); err != nil {
-		return nil, nil, err
-	}
-	return keyring, granter, c.putInstallation(ctx, found, recs[0].Revision)
-}
-
-// install makes a new installation.
-func (c *Core) install(ctx context.Context) (*seal.Keyring, *seal.Granter, error) {
-	if !c.Options.Create {
-		return nil, nil, ErrNoInstallation
-	}
-	made := installation{ID: uuid.NewString(), Format: writeFormat}
-	keyring, granter, wrapped, err := seal.Create(c.Options.Root, made.ID)
-	if err != nil {
-		return nil, nil, err
-	}
-	made.Keyset = wrapped
-	if made.Blobs, err = keyring.CreateBlobs(c.Options.Root); err != nil {
-		return nil, nil, err
-	}
-	return keyring, granter, c.putInstallation(ctx, made, 0)
-}
-
-func (c *Core) putInstallation(ctx context.Context, i installation, was store.Revision) error {
-	body, err := json.Marshal(i)
-	if err != nil {
-		return err
-	}
-	return c.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(installationKey, was, body) })
 }
 
 // principals lets the vaults look up a principal without knowing the tenant.
@@ -326,6 +261,7 @@ func (c *Core) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.running.Go(func() { c.Vaults.Run(ctx) })
+	c.running.Go(func() { c.watchSeal(ctx) })
 }
 
 // Guard puts a door behind the barrier, and lets Close wait for its requests.

@@ -66,6 +66,25 @@ store: coffer.db
 # Nobody but the server's user may read it.
 root_key_file: root.key
 
+# Instead of root_key_file, something else can keep the root key; see docs/security.md, and
+# coffer seal change for the way from one to the other.
+# seal:
+#   passphrase:
+#     file: passphrase   # or prompt: true, to be asked at the start
+# seal:
+#   azure_key_vault:     # or another Coffer
+#     key: https://NAME.vault.azure.net/keys/NAME
+#     tenant_id: ID
+#     client_id: ID
+#     client_secret_file: seal.secret
+
+# What coffer seal pin wrote: a store that is older is not opened.
+# pin_file: /elsewhere/coffer.pin
+
+# By this socket, which nobody but the server's user can open, coffer seal and its like reach
+# the server. Without it, they work while the server does not run.
+# admin_socket: coffer.sock
+
 # One line for every decision, chained.
 audit_file: audit.log
 

@@ -15,7 +15,6 @@ import (
 	"coffer/internal/audit"
 	"coffer/internal/httpd"
 	"coffer/internal/pki"
-	"coffer/internal/seal"
 )
 
 // The limits of connections under `coffer serve`.
@@ -43,6 +42,10 @@ func Serve(ctx context.Context, c Config, log *slog.Logger, access func(httpd.Ac
 	if err != nil {
 		return errors.Join(fmt.Errorf("cannot listen on %s: %w", c.Listen, err), core.Close())
 	}
+	admin, err := c.serveAdmin(core)
+	if err != nil {
+		return errors.Join(err, listener.Close(), core.Close())
+	}
 	core.Start()
 	front := &http.Server{
 		Handler: core.Handler(), TLSConfig: secure, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -60,12 +63,12 @@ func Serve(ctx context.Context, c Config, log *slog.Logger, access func(httpd.Ac
 			err = errors.Join(err, front.Close())
 		}
 	}
-	return errors.Join(err, core.Close())
+	return errors.Join(err, admin(), core.Close())
 }
 
 // open opens the installation's core.
 func (c Config) open(ctx context.Context, create bool, log *slog.Logger, access func(httpd.Access)) (*Core, error) {
-	root, err := seal.ReadRootKeyFile(c.RootKeyFile)
+	provider, err := SealChoice{RootKeyFile: c.RootKeyFile, Seal: c.Seal}.open(c.Prompt)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +80,7 @@ func (c Config) open(ctx context.Context, create bool, log *slog.Logger, access 
 		return nil, err
 	}
 	return Open(ctx, Options{
-		StorePath: c.Store, Create: create, Root: root, Sink: sink, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
+		StorePath: c.Store, Create: create, Seal: provider, PinFile: c.PinFile, Sink: sink, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
 		OwnProcess: true, RefuseWeakPadding: c.RefuseWeakPadding, AttestationAuthorities: c.AttestationAuthorities, AssertionIssuers: c.AssertionIssuers,
 	})
 }
