@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -42,7 +43,7 @@ func (k *keeper) config(cmd *cobra.Command) (server.Config, error) {
 		return server.Config{}, client.Usagef("--output is table or json, not %q", k.output)
 	}
 	config, err := server.ReadConfig(k.path)
-	config.Prompt = func() ([]byte, error) { return askPassphrase(cmd, "Passphrase of the seal: ") }
+	config.Prompt = sync.OnceValues(func() ([]byte, error) { return askPassphrase(cmd, "Passphrase of the seal: ") })
 	return config, err
 }
 

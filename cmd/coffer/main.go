@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.AddCommand(runCommand(), serveCommand(), initCommand(), versionCommand(), janitorCommand())
 	root.AddCommand(envCommand())
 	if !isServer(args) {
-		root.AddCommand(sealCommand(), checkCommand())
+		root.AddCommand(sealCommand(), checkCommand(), backupCommand(), restoreCommand())
 	root.AddCommand(vaultCommand(), appCommand(), policyCommand(), roleCommand(), certCommand(), secretCommand(), keyCommand())
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -75,6 +75,8 @@ func (c *Core) administer(ctx context.Context, verb string, r AdminRequest) (any
 		return c.reseal(ctx)
 	case VerbRetire:
 		return c.thenStatus(ctx, c.retire(ctx, r.Key, r.Confirm))
+	case VerbBackup:
+		return c.backup(ctx, r.File, r.Base)
 	case VerbCheck:
 		return c.check(ctx, r.Repair)
 	case VerbPin:
