@@ -106,8 +106,8 @@ A key for backups and archives may be needed by something outside. It is removed
 func (k *keeper) sealChange() *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use: "change --to FILE", Short: "Give the root key to another seal", Args: cobra.NoArgs,
-		Long: `Give the root key to another seal, or to the same with another passphrase or key. The file has
+		Use: "change --to FILE", Short: "Make a new root key, and give it to another seal", Args: cobra.NoArgs,
+		Long: `Make a new root key, and give it to another seal, or to the same with another passphrase or key. The file has
 the lines that the configuration will have: root_key_file, or seal. The new seal is tried before
 anything changes. Put the lines into the configuration afterwards, before the next start.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

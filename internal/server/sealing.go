@@ -131,15 +131,16 @@ func eachRecord(ctx context.Context, tx store.Tx, fn func(store.Record) error) e
 	}
 }
 
-// changeInstallation changes the record of the installation by fn, in one commit, and
-// takes the change over. It is in the audit log.
-func (c *Core) changeInstallation(ctx context.Context, op gate.Operation, fn func(*installation, seal.RootKey) error) error {
-	c.sealing.changing.Lock()
-	defer c.sealing.changing.Unlock()
-	return c.changeLocked(ctx, op, fn)
-}
+// A change of the installation's record returns the root key that wraps its keysets
+// afterwards, and who keeps that.
+type change func(*installation, inForce) (inForce, error)
 
-func (c *Core) changeLocked(ctx context.Context, op gate.Operation, fn func(*installation, seal.RootKey) error) error {
+// changeInstallation changes the record of the installation, in one commit, and takes the
+// change over. It is in the audit log.
+func (c *Core) changeInstallation(ctx context.Context, op gate.Operation, fn change) error {
+	s := &c.sealing
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	return c.Gate.System(ctx, operator, op, gate.Subject{}, func(seal.Grant) error {
 		found, revision, err := c.readInstallation(ctx)
 		if err != nil {
@@ -149,67 +150,59 @@ func (c *Core) changeLocked(ctx context.Context, op gate.Operation, fn func(*ins
 			return err
 		}
 		found.Replaced = slices.Clone(found.Replaced)
-		root, _, _ := c.sealing.now()
-		if err := fn(&found, root); err != nil {
+		root, _, provider := s.now()
+		next, err := fn(&found, inForce{root, provider})
+		if err != nil {
 			return err
 		}
 		if err := c.putInstallation(ctx, found, revision); err != nil {
 			return err
 		}
-		return c.adopt(ctx, found)
+		return s.take(next, found)
 	})
 }
 
 // rotateRoot makes a new root key, which from then on wraps the data keys. The provider
 // keeps it.
 func (c *Core) rotateRoot(ctx context.Context) error {
-	s := &c.sealing
-	return c.changeInstallation(ctx, sealRootRotate, func(i *installation, _ seal.RootKey) error {
-		_, _, provider := s.now()
-		root, sealed, err := sealNewRoot(ctx, provider)
-		if err != nil {
-			return err
-		}
-		i.Seal = sealed
-		if i.Keyset, err = s.keyring.Rewrap(root, seal.Records); err != nil {
-			return err
-		}
-		i.Blobs, err = s.keyring.Rewrap(root, seal.Blobs)
-		return err
+	return c.changeInstallation(ctx, sealRootRotate, func(i *installation, now inForce) (inForce, error) {
+		return c.newRoot(ctx, i, now.provider)
 	})
 }
 
-// changeProvider hands the root key to another provider.
+// changeProvider gives a new root key to another provider. The former one is not handed
+// on: who has the former seal does not open the store any more.
 func (c *Core) changeProvider(ctx context.Context, to seal.Provider) error {
-	s := &c.sealing
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	err := c.changeLocked(ctx, sealChange, func(i *installation, root seal.RootKey) error {
-		wrapped, err := seal.WrapRoot(ctx, to, root)
-		i.Seal = &sealedRoot{Provider: to.Name(), Wrapped: wrapped}
-		return err
+	return c.changeInstallation(ctx, sealChange, func(i *installation, _ inForce) (inForce, error) {
+		return c.newRoot(ctx, i, to)
 	})
+}
+
+func (c *Core) newRoot(ctx context.Context, i *installation, provider seal.Provider) (inForce, error) {
+	root, sealed, err := sealNewRoot(ctx, provider)
 	if err != nil {
-		return err
+		return inForce{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.provider = to
-	s.unreachable.Store(false)
-	return nil
+	i.Seal = sealed
+	c.sealing.unreachable.Store(false)
+	if i.Keyset, err = c.sealing.keyring.Rewrap(root, seal.Records); err != nil {
+		return inForce{}, err
+	}
+	i.Blobs, err = c.sealing.keyring.Rewrap(root, seal.Blobs)
+	return inForce{root, provider}, err
 }
 
 // rotateData adds a data key, which from then on seals.
 func (c *Core) rotateData(ctx context.Context, use seal.Use) error {
 	s := &c.sealing
-	return c.changeInstallation(ctx, sealDataRotate, func(i *installation, root seal.RootKey) error {
-		wrapped, err := s.keyring.AddKey(root, use)
+	return c.changeInstallation(ctx, sealDataRotate, func(i *installation, now inForce) (inForce, error) {
+		wrapped, err := s.keyring.AddKey(now.root, use)
 		if err != nil {
-			return err
+			return now, err
 		}
 		i.Replaced = append(i.Replaced, replacedKey{Use: use, Key: s.keyring.Keys(use).Primary, Until: c.Options.Now().UTC()})
 		*i.keyset(use) = wrapped
-		return nil
+		return now, nil
 	})
 }
 
@@ -228,18 +221,18 @@ func (c *Core) retire(ctx context.Context, key, confirm string) error {
 	if err != nil || len(key) != 8 {
 		return fmt.Errorf("the id of a data key has eight hex digits, as coffer seal status shows it; not %q", key)
 	}
-	return c.changeInstallation(ctx, sealRetire, func(i *installation, root seal.RootKey) error {
+	return c.changeInstallation(ctx, sealRetire, func(i *installation, now inForce) (inForce, error) {
 		use, err := c.mayRetire(ctx, i, uint32(id), confirm)
 		if err != nil {
-			return err
+			return now, err
 		}
-		wrapped, err := c.sealing.keyring.DropKey(root, use, uint32(id))
+		wrapped, err := c.sealing.keyring.DropKey(now.root, use, uint32(id))
 		if err != nil {
-			return err
+			return now, err
 		}
 		*i.keyset(use) = wrapped
 		i.Replaced = slices.DeleteFunc(i.Replaced, func(r replacedKey) bool { return r.Use == use && r.Key == uint32(id) })
-		return nil
+		return now, nil
 	})
 }
 

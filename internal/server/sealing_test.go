@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -170,6 +171,22 @@ func TestRetiringAKeyOfBackups(t *testing.T) {
 	}
 }
 
+// installation is the record that the keys are wrapped in.
+func (w *world) installation(t testing.TB) (i struct {
+	ID     string
+	Keyset []byte
+}) {
+	t.Helper()
+	recs, err := w.Store.Get(t.Context(), store.Ask{Key: "sys/installation"})
+	if err == nil {
+		err = json.Unmarshal(recs[0].Body, &i)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
 // testCost makes the tests quick.
 var testCost = passphrase.Cost{Time: 1, Memory: 64, Threads: 1}
 
@@ -189,6 +206,7 @@ func TestSealChanges(t *testing.T) {
 	o := options(dir, rootKey(t))
 	w := newWorld(t, o)
 	w.setSecret(t, "a", "kept")
+	first := w.installation(t)
 	file := filepath.Join(dir, "passphrase")
 	if err := os.WriteFile(file, []byte("correct horse battery staple\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -199,8 +217,15 @@ func TestSealChanges(t *testing.T) {
 		t.Errorf("%+v", status)
 	}
 	w.wantSecret(t, "a", "kept")
+	last := w.installation(t)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if _, _, err := seal.Open(o.Root, first.ID, first.Keyset); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := seal.Open(o.Root, first.ID, last.Keyset); !errors.Is(err, seal.ErrRootKey) {
+		t.Errorf("the old root key still opens the keys: %v", err)
 	}
 	before, err := os.ReadFile(o.StorePath)
 	if err != nil {

@@ -224,20 +224,37 @@ func (c *Core) adopt(ctx context.Context, found installation) error {
 	defer s.mu.Unlock()
 	// The root key that is in memory opens it, unless it was changed: the provider is not asked
 	// without need, and may have been replaced.
-	root := s.root
-	err := s.keyring.Load(root, seal.Records, found.Keyset)
+	now := inForce{s.root, s.provider}
+	err := s.load(now, found)
 	if errors.Is(err, seal.ErrRootKey) {
-		if root, err = rootOf(ctx, s.provider, found); err != nil {
-			return err
+		if now.root, err = rootOf(ctx, s.provider, found); err == nil {
+			err = s.load(now, found)
 		}
-		err = s.keyring.Load(root, seal.Records, found.Keyset)
 	}
-	if err != nil {
+	return err
+}
+
+// inForce is a root key and who keeps it.
+type inForce struct {
+	root     seal.RootKey
+	provider seal.Provider
+}
+
+// take takes over a record of the installation that this node has changed.
+func (s *sealing) take(next inForce, found installation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.load(next, found)
+}
+
+// load loads the keys of a record; s.mu is held.
+func (s *sealing) load(next inForce, found installation) error {
+	if err := s.keyring.Load(next.root, seal.Records, found.Keyset); err != nil {
 		return err
 	}
-	if err := s.keyring.Load(root, seal.Blobs, found.Blobs); err != nil {
+	if err := s.keyring.Load(next.root, seal.Blobs, found.Blobs); err != nil {
 		return err
 	}
-	s.root, s.installed = root, found
+	s.root, s.provider, s.installed = next.root, next.provider, found
 	return nil
 }
