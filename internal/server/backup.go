@@ -54,8 +54,9 @@ func (c *Core) backup(ctx context.Context, path, base string) (out BackedUp, err
 			return err
 		}
 		defer os.Remove(partial.Name())
-		out, err = c.writeArchive(ctx, g, partial, base)
-		if err := errors.Join(err, partial.Sync(), partial.Close()); err != nil {
+		to := newSpool(partial)
+		out, err = c.writeArchive(ctx, g, to, base)
+		if err := errors.Join(err, to.Close()); err != nil {
 			return err
 		}
 		out.File = path
