@@ -69,6 +69,7 @@ type Keyring struct {
 	installation   string
 	records, blobs atomic.Pointer[keySet] // blobs: nil until CreateBlobs or OpenBlobs
 	refresh        atomic.Pointer[func() error]
+	asked          atomic.Int64 // Unix nanoseconds: when something from outside had the keys read again
 }
 
 // A Grant is the proof that something was decided. Only a Granter makes one; the zero

@@ -60,12 +60,22 @@ func (c *Core) backup(ctx context.Context, path, base string) (out BackedUp, err
 			return err
 		}
 		out.File = path
-		if err := os.Link(partial.Name(), path); err != nil { // never over somebody else's file
+		if err := nameNew(partial.Name(), path); err != nil {
 			return err
 		}
 		return syncDir(filepath.Dir(path))
 	})
 	return out, err
+}
+
+// nameNew gives a file a name that no other has. Where the file system has no links, a file
+// that came by the name in this instant is replaced.
+func nameNew(from, to string) error {
+	err := os.Link(from, to)
+	if err == nil || errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return os.Rename(from, to)
 }
 
 // syncDir makes a new name durable, where the system can.
