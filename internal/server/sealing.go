@@ -155,11 +155,20 @@ func (c *Core) changeInstallation(ctx context.Context, op gate.Operation, fn cha
 		if err != nil {
 			return err
 		}
-		if err := c.putInstallation(ctx, found, revision); err != nil {
+		if err := c.putInstallation(ctx, found, revision); err != nil && !c.wasPut(ctx, found, err) {
 			return err
 		}
 		return s.take(next, found)
 	})
+}
+
+// wasPut looks whether a change is in the store whose outcome was not known.
+func (c *Core) wasPut(ctx context.Context, i installation, err error) bool {
+	if !errors.Is(err, store.ErrUnknown) {
+		return false
+	}
+	now, _, err := c.readInstallation(ctx)
+	return err == nil && slices.Equal(now.Keyset, i.Keyset) && slices.Equal(now.Blobs, i.Blobs) && sameSeal(now.Seal, i.Seal)
 }
 
 // rotateRoot makes a new root key, which from then on wraps the data keys. The provider

@@ -258,3 +258,7 @@ func (s *sealing) load(next inForce, found installation) error {
 	s.root, s.provider, s.installed = next.root, next.provider, found
 	return nil
 }
+
+func sameSeal(a, b *sealedRoot) bool {
+	return a == b || a != nil && b != nil && a.Provider == b.Provider && slices.Equal(a.Wrapped, b.Wrapped)
+}
