@@ -118,7 +118,7 @@ func python(t *testing.T) string {
 func javascript(t *testing.T) string {
 	need(t, "node", "npm")
 	dir, fresh := cache(t, "javascript", "javascript/package.json", "javascript/package-lock.json")
-	for _, name := range []string{"package.json", "package-lock.json", "life.mjs", "denied.mjs", "every.mjs"} {
+	for _, name := range []string{"package.json", "package-lock.json", "life.mjs", "denied.mjs", "every.mjs", "credential.mjs"} {
 		text, err := os.ReadFile(filepath.Join("javascript", name))
 		if err != nil {
 			t.Fatal(err)

@@ -1,5 +1,6 @@
 // Command goclient is the whole life of a certificate by the official Go client, which
-// has no pollers; and, with the argument denied, a missing permission.
+// has no pollers; with the argument denied, a missing permission; and with credential, a
+// secret, read by whatever DefaultAzureCredential finds.
 package main
 
 import (
@@ -12,7 +13,6 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 )
 
@@ -20,8 +20,11 @@ var ctx = context.Background()
 
 func main() {
 	log.SetFlags(0)
-	credential, err := azidentity.NewDefaultAzureCredential(nil)
-	must(err)
+	credential := defaultCredential()
+	if len(os.Args) > 1 && os.Args[1] == "credential" {
+		readSecret(credential, os.Args[2:])
+		return
+	}
 	client, err := azcertificates.NewClient("https://"+os.Getenv("KEY_VAULT_NAME")+".vault.azure.net", credential, nil)
 	must(err)
 	if len(os.Args) > 1 && os.Args[1] == "denied" {
