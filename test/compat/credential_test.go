@@ -93,40 +93,58 @@ func workloads(t *testing.T) (url, caFile, tokenFile string) {
 	return server.URL, caFile, tokenFile
 }
 
+func credentialPrograms(t *testing.T) map[string]string {
+	return map[string]string{
+		"go": golang(t) + " credential", "python": python(t) + " " + script(t, "python/credential.py"), "javascript": "node " + filepath.Join(javascript(t), "credential.mjs"),
+	}
+}
+
 // Every way of DefaultAzureCredential, by each client, reads a secret, and the token and the
 // log of requests say that it was this way.
 func TestDefaultAzureCredential(t *testing.T) {
 	need(t, "sh", "openssl")
-	goClient := golang(t)
-	programs := map[string]string{
-		"go": goClient + " credential", "python": python(t) + " " + script(t, "python/credential.py"), "javascript": "node " + filepath.Join(javascript(t), "credential.mjs"),
-	}
+	programs := credentialPrograms(t)
 	issuer, caFile, tokenFile := workloads(t)
 	t.Setenv("SSL_CERT_FILE", caFile)
 	for _, w := range ways(issuer, az(t, "new")) {
 		t.Run(w.name, func(t *testing.T) {
-			lines := []string{"set -eu", goClient + ` credential "$VALUE" >/dev/null`, w.before, "export AZURE_TOKEN_CREDENTIALS=" + w.link}
-			for name, program := range programs {
-				if !slices.Contains(w.not, name) {
-					lines = append(lines, program)
-				}
-			}
-			env := []string{"VAULT_URL=https://demo.vault.azure.net", "VALUE=" + w.name, "COFFER=" + binary, "ISSUER=" + issuer, "FEDERATED=" + tokenFile}
-			out := command(t, t.TempDir(), "", 0, env, slices.Concat([]string{binary, "run", "--verbose"}, w.run, []string{"--", "sh", "-c", strings.Join(lines, "\n")})...)
+			env := append(w.environ(issuer, tokenFile), "VAULT_URL=https://demo.vault.azure.net")
+			out := command(t, t.TempDir(), "", 0, env, slices.Concat([]string{binary, "run", "--verbose"}, w.run, []string{"--", "sh", "-c", w.shell(programs)})...)
 			if !strings.Contains(out, w.log) {
 				t.Errorf("the log of requests has no %s: %s", w.log, out)
 			}
-			for name := range programs {
-				if !slices.Contains(w.not, name) {
-					w.check(t, name, out)
-				}
-			}
+			w.check(t, programs, out)
 		})
 	}
 }
 
-// check looks at what one program printed.
-func (w way) check(t *testing.T, program, out string) {
+// environ is what the way's shell needs to know.
+func (w way) environ(issuer, tokenFile string) []string {
+	return []string{"VALUE=" + w.name, "COFFER=" + binary, "ISSUER=" + issuer, "FEDERATED=" + tokenFile}
+}
+
+// shell writes the secret by the secret that is there at first, prepares, and starts each program.
+func (w way) shell(programs map[string]string) string {
+	lines := []string{"set -eu", programs["go"] + ` "$VALUE" >/dev/null`, w.before, "export AZURE_TOKEN_CREDENTIALS=" + w.link}
+	for name, program := range programs {
+		if !slices.Contains(w.not, name) {
+			lines = append(lines, program)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// check looks at what each program printed.
+func (w way) check(t *testing.T, programs map[string]string, out string) {
+	t.Helper()
+	for program := range programs {
+		if !slices.Contains(w.not, program) {
+			w.checkOne(t, program, out)
+		}
+	}
+}
+
+func (w way) checkOne(t *testing.T, program, out string) {
 	t.Helper()
 	for line := range strings.Lines(out) {
 		claims := map[string]any{}
