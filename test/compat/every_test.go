@@ -28,6 +28,7 @@ func suites() []suite {
 	return []suite{
 		{"python certificates", python3("certificates"), "certificates done", map[string]int{"CertificateClient": 30}},
 		{"python secrets and keys", python3("secrets_keys"), "secrets and keys done", map[string]int{"SecretClient": 12, "KeyClient": 20, "CryptographyClient": 6}},
+		{"python control plane", python3("manage"), "manage done", map[string]int{"VaultsOperations": 12}},
 		{"javascript", func(t *testing.T) (string, []string) { return javascript(t), []string{"node", "every.mjs"} }, "every method done",
 			map[string]int{"CertificateClient": 27, "SecretClient": 12, "KeyClient": 20, "CryptographyClient": 8}},
 		{"java", func(t *testing.T) (string, []string) { return t.TempDir(), java(t, "Every") }, "every method done",
