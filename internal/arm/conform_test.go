@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -368,6 +369,18 @@ func TestConformGroups(t *testing.T) {
 		if a := c.want(c.do("GET", c.sub+"/resources"+query, ""), 200, ""); fmt.Sprint(a.names()) != names {
 			t.Errorf("%s: %s", query, a.text)
 		}
+	}
+	c.want(c.do("PATCH", c.id("other", "two"), `{"tags":{"k":"v"}}`), 200, "")
+	for filter, names := range map[string]string{
+		"resourceGroup eq 'rg'": "[one]", "resourcegroup eq 'OTHER' and resourceType eq 'microsoft.keyvault/vaults' and name eq 'two'": "[two]", "name eq 'none'": "[]",
+		"location eq 'West US'": "[two]", "location eq 'westus' and resourceGroup eq 'rg'": "[]", "tagName eq 'k'": "[two]", "tagname eq 'k' and tagvalue eq 'v'": "[two]", "tagName eq 'k' and tagValue eq 'w'": "[]",
+	} {
+		if a := c.want(c.do("GET", c.sub+"/resources?$filter="+url.QueryEscape(filter), ""), 200, ""); fmt.Sprint(a.names()) != names {
+			t.Errorf("%s: %s", filter, a.text)
+		}
+	}
+	for _, filter := range []string{"name eq 'one' and", "name eq 'one' and name eq 'two'", "name eq 'one' or name eq 'two'", "name eq 'one'and location eq 'eastus'", "tagValue eq 'v'", "name eq 'o'ne'", "kind eq 'x'"} {
+		c.want(c.do("GET", c.sub+"/resources?$filter="+url.QueryEscape(filter), ""), 400, "InvalidFilterInQueryString")
 	}
 	if a := c.want(c.do("GET", c.group("rg")+"/resources", ""), 200, ""); fmt.Sprint(a.names()) != "[one]" {
 		t.Error(a.text)

@@ -102,27 +102,58 @@ func (d *Door) groupResult(r request) (answer, error) {
 	return accepted(r, "/subscriptions/"+d.Vaults.SubscriptionID()+"/operationresults/"+r.params["{token}"]), nil
 }
 
-// resourceFilter is the filter by which tools find a vault's group from its name; parts
-// that stand beside it with "and" are a name.
-var resourceFilter = regexp.MustCompile(`(?i)^\s*resourceType\s+eq\s+'([^']*)'(?:\s+and\s+name\s+eq\s+'([^']*)')?\s*$`)
+// resourceTerm is a term of a filter of resources. By the type alone tools find a vault's
+// group from its name; the command-line tool has the others.
+var resourceTerm = regexp.MustCompile(`(?i)^\s*(resourceType|resourceGroup|name|location|tagName|tagValue)\s+eq\s+'([^']*)'\s*(\sand\s|$)`)
+
+// parseResourceFilter takes a filter apart into what each member has to be.
+func parseResourceFilter(filter string) (map[string]string, bool) {
+	terms := map[string]string{}
+	for more := strings.TrimSpace(filter) != ""; more; {
+		found := resourceTerm.FindStringSubmatch(filter)
+		if found == nil {
+			return nil, false
+		}
+		name := strings.ToLower(found[1])
+		if _, twice := terms[name]; twice {
+			return nil, false
+		}
+		terms[name] = found[2]
+		filter, more = filter[len(found[0]):], found[3] != ""
+	}
+	_, named := terms["tagname"]
+	_, valued := terms["tagvalue"]
+	return terms, named || !valued
+}
+
+// fitsFilter reports whether a vault is one that the filter is about.
+func fitsFilter(terms map[string]string, v vault.Vault) bool {
+	for name, is := range map[string]string{"resourcetype": vaultType, "resourcegroup": v.Group, "name": v.Name, "location": v.Location} {
+		if want, asked := terms[name]; asked && !strings.EqualFold(want, is) && (name != "location" || shortLocation(want) != is) {
+			return false
+		}
+	}
+	tag, asked := terms["tagname"]
+	if !asked {
+		return true
+	}
+	value, valued := terms["tagvalue"]
+	has, tagged := v.Tags[tag]
+	return tagged && (!valued || has == value)
+}
 
 // listResources lists all resources; vaults are the only ones.
 func (d *Door) listResources(r request) (answer, error) {
-	kind, name := "", ""
-	if filter := strings.TrimSpace(r.query.Get("$filter")); filter != "" {
-		found := resourceFilter.FindStringSubmatch(filter)
-		if found == nil {
-			return answer{}, fail(http.StatusBadRequest, "InvalidFilterInQueryString", "The $filter is not supported; use resourceType eq 'Microsoft.KeyVault/vaults', with and name eq 'NAME' if need be.")
-		}
-		kind, name = found[1], found[2]
+	terms, valid := parseResourceFilter(r.query.Get("$filter"))
+	if !valid {
+		return answer{}, fail(http.StatusBadRequest, "InvalidFilterInQueryString", "The $filter is not supported; join terms such as resourceType eq 'Microsoft.KeyVault/vaults' by and: of resourceType, resourceGroup, name, location, tagName, and tagValue beside it.")
 	}
 	vaults, err := d.Vaults.ListVaults(r.ctx, r.caller, r.params["{group}"])
 	var out []genericResource
 	for _, v := range vaults {
-		if kind != "" && !strings.EqualFold(kind, vaultType) || name != "" && !strings.EqualFold(name, v.Name) {
-			continue
+		if fitsFilter(terms, v) {
+			out = append(out, genericResource{ID: d.Vaults.VaultID(v.Group, v.Name), Name: v.Name, Type: vaultType, Location: v.Location, Tags: tags(v.Tags)})
 		}
-		out = append(out, genericResource{ID: d.Vaults.VaultID(v.Group, v.Name), Name: v.Name, Type: vaultType, Location: v.Location, Tags: tags(v.Tags)})
 	}
 	return ok(listOf(out)), err
 }
