@@ -117,16 +117,33 @@ func TestKeyKinds(t *testing.T) {
 		d.want(d.do("POST", "/keys/new/create", body), 400, code)
 	}
 	for body, member := range map[string]string{
-		`{"kty":"RSA","key_size":1024}`: "key_size", `{"kty":"EC","key_size":224}`: "crv", `{"kty":"EC","crv":"P-224"}`: "crv",
+		`{"kty":"RSA","key_size":1024}`: "key_size", `{"kty":"EC","crv":"P-224"}`: "crv",
 	} {
 		if a := d.want(d.do("POST", "/keys/new/create", body), 400, "BadParameter"); !strings.HasPrefix(a.message(), "Property "+member+" has invalid value") {
 			t.Errorf("%s: %s", body, a.message())
 		}
 	}
+	if a := d.want(d.do("POST", "/keys/new/create", `{}`), 400, "BadParameter"); a.message() != "Property  has invalid value\r\nProperty  has invalid value\r\n" {
+		t.Errorf("%q", a.message())
+	}
 	d.want(d.do("POST", "/keys/k/create?api-version=7.4", `{"kty":"oct-HSM"}`), 400, "BadParameter/KeyTypeNotSupported")
+	if a := d.want(d.do("POST", "/keys/sized/create", `{"kty":"EC","key_size":2048}`), 200, ""); a.jwk()["crv"] != "P-256" {
+		t.Error(a.text)
+	}
 	d.want(d.do("POST", "/keys//create", `{"kty":"EC"}`), 400, "BadParameter")
 	d.want(d.do("GET", "/keys/new", ""), 404, "KeyNotFound")
 	d.want(d.do("POST", "/rng", `{"count":1}`), 405, "MethodNotAllowed")
+}
+
+func TestCurveThatDoesNotFit(t *testing.T) {
+	claims(t, "key-7-5")
+	d := newDoor(t)
+	kid := d.want(d.do("POST", "/keys/Mixed/create", `{"kty":"EC","crv":"P-256K"}`), 200, "").jwk()["kid"].(string)
+	a := d.want(d.do("POST", "/keys/mixed/sign", `{"alg":"ES256","value":"`+strings.Repeat("A", 43)+`"}`), 400, "BadParameter")
+	want := "Key and signing algorithm are incompatible. Key " + kid + " uses curve 'P-256K', and algorithm 'ES256' can only be used with curve 'P-256'."
+	if a.message() != want {
+		t.Errorf("%s, want %s", a.message(), want)
+	}
 }
 
 func TestSignAndVerify(t *testing.T) {

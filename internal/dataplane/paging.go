@@ -38,6 +38,9 @@ func listAnswer[Row, Item any](r request, get func(vault.Page) ([]Row, string, e
 	}
 	rows, next, err := get(page)
 	out := wire.List[Item]{Value: make([]Item, 0, len(rows))}
+	if len(rows) == 0 && r.version.String() == since2016 {
+		out.Value = nil // this version alone has null for an empty list (recorded)
+	}
 	for _, row := range rows {
 		out.Value = append(out.Value, item(row))
 	}

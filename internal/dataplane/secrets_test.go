@@ -245,6 +245,18 @@ func TestPreviousVersion(t *testing.T) {
 	}
 }
 
+func TestEmptyLists(t *testing.T) {
+	claims(t, "sec-1-1")
+	d := newDoor(t)
+	for _, path := range []string{"/secrets", "/deletedsecrets", "/keys", "/deletedkeys", "/secrets/none/versions"} {
+		for version, want := range map[string]string{"2016-10-01": "null", "7.0": "[]", "7.6": "[]"} {
+			if a := d.want(d.do("GET", path+"?api-version="+version, ""), 200, ""); a.text != `{"value":`+want+`,"nextLink":null}` {
+				t.Errorf("%s %s: %s", path, version, a.text)
+			}
+		}
+	}
+}
+
 func TestMethodInAHeader(t *testing.T) {
 	d := newDoor(t)
 	d.want(d.do("PUT", "/secrets/s", `{"value":"1"}`), 200, "")

@@ -55,6 +55,17 @@ func signatureOf(alg string) (signature, bool) {
 	return s, ok
 }
 
+// A CurveError is an algorithm for another curve than the key's. It is an ErrKeyMismatch.
+type CurveError struct{ Algorithm, Want, Got string }
+
+// Error names both curves.
+func (e *CurveError) Error() string {
+	return fmt.Sprintf("jwk: the key uses curve '%s', and algorithm '%s' can only be used with curve '%s'", e.Got, e.Algorithm, e.Want)
+}
+
+// Unwrap returns ErrKeyMismatch.
+func (e *CurveError) Unwrap() error { return ErrKeyMismatch }
+
 // check refuses a key that the algorithm is not for, and a digest of a wrong length.
 func (s signature) check(public crypto.PublicKey, alg, member string, digest []byte) error {
 	switch key := public.(type) {
@@ -70,7 +81,7 @@ func (s signature) check(public crypto.PublicKey, alg, member string, digest []b
 			return fmt.Errorf("%w: %s is for RSA keys", ErrKeyMismatch, alg)
 		}
 		if name, _, err := pointOf(key); err != nil || name != s.curve {
-			return fmt.Errorf("%w: the key uses curve '%s', and algorithm '%s' can only be used with curve '%s'", ErrKeyMismatch, name, alg, s.curve)
+			return &CurveError{Algorithm: alg, Want: s.curve, Got: name}
 		}
 	default:
 		return fmt.Errorf("%w: %T", ErrKeyMismatch, public)

@@ -224,8 +224,8 @@ func (in NewKey) check(ref Ref, v *vaultState) error {
 // checkKty refuses what the vault does not hold.
 func checkKty(kty string, v *vaultState, symmetric bool) error {
 	switch kty {
-	case "":
-		return errMissing
+	case "": // once for every rule that it breaks (recorded)
+		return &Error{Code: CodeBadParameter, Message: errMissing.Message + errMissing.Message}
 	case KtyRSA, KtyEC:
 		return nil
 	case KtyOctHSM:
@@ -261,15 +261,15 @@ func checkOps(ops []string) error {
 	return nil
 }
 
-// keyType reads kind, size and curve. A curve of an RSA key is ignored, and a size beside
-// a curve.
+// keyType reads kind, size and curve. A curve of an RSA key is ignored, and a size of an
+// EC key.
 func (in NewKey) keyType() (pki.KeyType, error) {
 	kty := strings.TrimSuffix(in.Kty, hsmSuffix)
 	if e := value(in.Exponent, 0); kty == KtyRSA && e != 0 && e != 65537 {
 		return pki.KeyType{}, &Error{Code: CodeBadParameter, Message: "The public exponent is not supported: RSA keys are made with 65537."}
 	}
-	if kty == KtyEC && in.Curve != nil {
-		in.Size = nil
+	if kty == KtyEC {
+		in.Size = nil // cosign sends 2048, and the service takes it
 	}
 	return keyTypeOf(kty, in.Size, in.Curve, "")
 }

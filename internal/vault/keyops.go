@@ -190,7 +190,7 @@ func (s *Service) operate(ctx context.Context, caller access.Caller, op gate.Ope
 			return err
 		}
 		out = KeyResult{Name: head.head.Name, Version: key.version.ID, Algorithm: in.Algorithm, Symmetric: key.signer == nil}
-		return explainOperation(f.vault, ref, key, work(key, &out))
+		return explainOperation(f.vault, out, work(key, &out))
 	})
 	return out, explain(err)
 }
@@ -248,7 +248,8 @@ func (v keyVersion) allows(op gate.Operation, now int64) error {
 }
 
 // explainOperation finds the service's answer to what is wrong with an operation.
-func explainOperation(v *vaultState, ref Ref, key openKey, err error) error {
+func explainOperation(v *vaultState, of KeyResult, err error) error {
+	var curve *jwk.CurveError
 	var length *jwk.LengthError
 	switch {
 	case err == nil:
@@ -257,8 +258,11 @@ func explainOperation(v *vaultState, ref Ref, key openKey, err error) error {
 		return &Error{Code: CodeBadParameter, Message: strings.TrimPrefix(err.Error(), "jwk: "), Err: err}
 	case errors.Is(err, jwk.ErrAlgorithm):
 		return errMissing
+	case errors.As(err, &curve): // the service's text (reported)
+		return &Error{Code: CodeBadParameter, Err: err, Message: fmt.Sprintf("Key and signing algorithm are incompatible. Key %s/keys/%s/%s uses curve '%s', and algorithm '%s' can only be used with curve '%s'.",
+			v.subject.Object, of.Name, of.Version, curve.Got, curve.Algorithm, curve.Want)}
 	case errors.Is(err, jwk.ErrKeyMismatch):
-		return &Error{Code: CodeBadParameter, Message: "Key and algorithm are incompatible. " + strings.TrimPrefix(err.Error(), "jwk: "), Err: err}
+		return &Error{Code: CodeBadParameter, Message: "Key and algorithm are incompatible: " + strings.TrimPrefix(err.Error(), "jwk: "), Err: err}
 	}
 	return err
 }
