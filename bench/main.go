@@ -24,7 +24,7 @@ import (
 func main() {
 	profiles := flag.Bool("profile", false, "print what each stage of a request costs, instead of the figures")
 	kept := flag.String("keep", "", "an existing `directory` for the profiles")
-	only := flag.String("only", "", "measure only the `part` of this name: start token get life objects writes large backup")
+	only := flag.String("only", "", "measure only the `part` of this name: start token get life objects openssl writes large backup")
 	flag.Parse()
 	debug.SetGCPercent(400) // as the binary does
 	measure := func() error { return run(*only) }
@@ -51,7 +51,7 @@ type part struct {
 
 var parts = []part{
 	{"start", benchStart}, {"token", benchFirstToken}, {"get", benchGet}, {"life", benchLife},
-	{"objects", benchObjects}, {"writes", benchWrites}, {"large", benchLarge}, {"backup", benchBackup},
+	{"objects", benchObjects}, {"openssl", benchOpenSSL}, {"writes", benchWrites}, {"large", benchLarge}, {"backup", benchBackup},
 }
 
 func run(only string) error {
