@@ -135,6 +135,19 @@ func TestKeyKinds(t *testing.T) {
 	d.want(d.do("POST", "/rng", `{"count":1}`), 405, "MethodNotAllowed")
 }
 
+func TestImportSaysWhatIsMissing(t *testing.T) {
+	d := newDoor(t)
+	for key, want := range map[string]string{
+		`{"kty":"RSA","n":"AQAB","e":"AQAB","d":"AQAB"}`: "The key cannot be imported: an RSA key has n, e, d, p, q, dp, dq and qi.",
+		`{"kty":"RSA-HSM","key_hsm":"AAAA"}`:             "The key cannot be imported: key_hsm is no JSON document.",
+	} {
+		if a := d.want(d.do("PUT", "/keys/bad", `{"key":`+key+`}`), 400, "BadParameter"); a.message() != want {
+			t.Errorf("%s: %s", key, a.message())
+		}
+	}
+	d.want(d.do("GET", "/keys/bad", ""), 404, "KeyNotFound")
+}
+
 func TestCurveThatDoesNotFit(t *testing.T) {
 	claims(t, "key-7-5")
 	d := newDoor(t)

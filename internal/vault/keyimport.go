@@ -127,7 +127,8 @@ func explainJWK(err error) error {
 		return nil
 	case errors.Is(err, jwk.ErrKey), errors.Is(err, jwk.ErrDecrypt), errors.Is(err, jwk.ErrAlgorithm),
 		errors.Is(err, jwk.ErrKeyMismatch), errors.Is(err, pki.ErrKeyType):
-		return &Error{Code: CodeBadParameter, Message: "The key cannot be imported: " + err.Error() + ".", Err: err}
+		why := strings.TrimPrefix(strings.TrimPrefix(err.Error(), jwk.ErrKey.Error()+": "), "jwk: ")
+		return &Error{Code: CodeBadParameter, Message: "The key cannot be imported: " + why + ".", Err: err}
 	}
 	return err
 }
