@@ -106,6 +106,9 @@ func TestKeysRotateWhileServing(t *testing.T) {
 	if done.Resealed < 60 {
 		t.Errorf("resealed %+v", done)
 	}
+	if found := w.check(t, false); found.Wrong() {
+		t.Errorf("a check under load found %+v", found.Findings)
+	}
 	stop()
 	load.Wait()
 	if writes.Load() == 0 {
