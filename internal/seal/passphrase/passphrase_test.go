@@ -90,8 +90,8 @@ func FuzzUnwrap(f *testing.F) {
 		if len(stored) > 10 && (stored[4] > 4 || stored[6] > 0) { // within the caps, and slow
 			t.Skip()
 		}
-		if _, err := s.Unwrap(t.Context(), stored); err == nil && !bytes.Equal(stored, wrapped) {
-			t.Error("what was never wrapped was unwrapped")
+		if root, err := s.Unwrap(t.Context(), stored); err == nil && !bytes.Equal(root, make([]byte, seal.RootKeySize)) {
+			t.Error("what was never wrapped was unwrapped") // another process wrapped its seed itself
 		}
 	})
 }
