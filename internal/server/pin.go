@@ -19,10 +19,10 @@ import (
 // whose count is behind the pin is not opened.
 
 // counterKey is the counter, sealed. It grows every minute that a node serves.
-const (
-	counterKey  store.Key = "sys/counter"
-	counterKind           = "counter"
-)
+const counterKey store.Key = "sys/counter"
+
+// counterKind is its kind.
+const counterKind = "counter"
 
 func counterPlace() seal.Place {
 	return seal.Place{Purpose: seal.PurposeRecord, Kind: counterKind, Object: counterKind, Format: 1}
