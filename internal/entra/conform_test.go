@@ -35,7 +35,7 @@ func claims(t *testing.T, ids ...string) {
 var open = []string{
 	"GET common/discovery/instance", "GET common/userrealm/{name}",
 	"GET {tenant}/v2.0/.well-known/openid-configuration", "GET {tenant}/.well-known/openid-configuration", "GET {tenant}/discovery/v2.0/keys", "GET {tenant}/discovery/keys",
-	"POST {tenant}/oauth2/v2.0/token", "POST {tenant}/oauth2/token", "POST {tenant}/oauth2/v2.0/devicecode", "POST {tenant}/oauth2/devicecode",
+	"POST {tenant}/oauth2/v2.0/token", "POST {tenant}/oauth2/token", "POST {tenant}/oauth2/v2.0/devicecode", "POST {tenant}/oauth2/devicecode", "GET device",
 }
 
 // Every route of the table is listed above, and answers whoever asks, whatever stands in the

@@ -2,6 +2,7 @@ package entra
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -81,6 +82,26 @@ func (d *Door) deviceMessage(code string) string {
 	}
 	return "To sign in, have an administrator of this Coffer approve the code " + code + "."
 }
+
+// devicePage is what a person finds at the address that clients show. Who it is cannot be
+// told there, since nobody signs in by browser: so it says who can approve, and how.
+func (d *Door) devicePage(w http.ResponseWriter, _ *http.Request, _ string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'")
+	_, _ = io.WriteString(w, devicePage) // who has gone reads nothing
+}
+
+const devicePage = `Codes are not typed here. Give the code that your program shows to an administrator
+of this Coffer, who approves it with
+
+    coffer device approve CODE --user NAME
+
+or refuses it with
+
+    coffer device decline CODE
+
+Your program goes on by itself then. A code is good for 15 minutes.
+`
 
 func (d *Door) startDevice(w http.ResponseWriter, r *http.Request, kind endpoint) (tenant.DeviceCode, error) {
 	form, err := readForm(w, r)

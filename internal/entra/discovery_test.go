@@ -26,6 +26,7 @@ var routes = map[string]string{
 	"/{tenant}/oauth2/token":                                                                     http.MethodPost,
 	"/{tenant}/oauth2/v2.0/devicecode":                                                           http.MethodPost,
 	"/{tenant}/oauth2/devicecode":                                                                http.MethodPost,
+	"/device":                                                                                    http.MethodGet,
 }
 
 func TestMethodsAndSpellings(t *testing.T) {

@@ -92,6 +92,7 @@ func New(c Config) *Door {
 	d.route(http.MethodPost, "{tenant}/oauth2/token", d.tokenV1)
 	d.route(http.MethodPost, "{tenant}/oauth2/v2.0/devicecode", d.deviceV2)
 	d.route(http.MethodPost, "{tenant}/oauth2/devicecode", d.deviceV1)
+	d.route(http.MethodGet, "device", d.devicePage)
 	return d
 }
 

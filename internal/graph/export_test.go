@@ -47,5 +47,6 @@ func Bodies() map[string]any {
 		"POST applications/{id}/owners/$ref": reference{}, "POST applications/{id}/federatedIdentityCredentials": federatedBody{}, "PATCH applications/{id}/federatedIdentityCredentials/{sub}": federatedBody{},
 		"POST servicePrincipals": principalBody{}, "PATCH servicePrincipals/{id}": principalBody{}, "POST servicePrincipals/{id}/addPassword": password{}, "POST servicePrincipals/{id}/removePassword": key{},
 		"POST users": userBody{}, "PATCH users/{id}": userBody{}, "POST directoryObjects/getByIds": ids{},
+		"POST deviceCodes/approve": deviceBody{}, "POST deviceCodes/decline": deviceBody{},
 	}
 }

@@ -63,6 +63,9 @@ var routes = []route{
 	{"PATCH", "users/{id}", administrator, true, (*Door).updateUser},
 	{"DELETE", "users/{id}", administrator, false, (*Door).deleteUser},
 
+	{"POST", "deviceCodes/approve", administrator, true, (*Door).approveDeviceCode},
+	{"POST", "deviceCodes/decline", administrator, true, (*Door).declineDeviceCode},
+
 	{"POST", "directoryObjects/getByIds", anyone, true, (*Door).getByIDs},
 	{"GET", "directoryObjects/{id}", anyone, false, (*Door).getObject},
 }

@@ -20,6 +20,7 @@ var rights = map[string]string{
 	"GET servicePrincipals": "anyone", "POST servicePrincipals": "owner", "GET servicePrincipals/{id}": "anyone", "PATCH servicePrincipals/{id}": "owner", "DELETE servicePrincipals/{id}": "owner",
 	"POST servicePrincipals/{id}/addPassword": "owner", "POST servicePrincipals/{id}/removePassword": "owner", "GET servicePrincipals/{id}/owners": "anyone",
 	"GET users": "anyone", "POST users": "administrator", "GET users/{id}": "anyone", "PATCH users/{id}": "administrator", "DELETE users/{id}": "administrator",
+	"POST deviceCodes/approve": "administrator", "POST deviceCodes/decline": "administrator",
 	"POST directoryObjects/getByIds": "anyone", "GET directoryObjects/{id}": "anyone",
 }
 

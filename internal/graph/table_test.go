@@ -71,6 +71,8 @@ func bodies(app object, key string) map[string]object {
 		"POST users":                     newUser("b@coffer.local"),
 		"PATCH users/{id}":               {"displayName": "taken over"},
 		"POST directoryObjects/getByIds": {"ids": []string{unknown}},
+		"POST deviceCodes/approve":       {"userCode": "BBBBBBBBBH", "userPrincipalName": "nobody@coffer.local"},
+		"POST deviceCodes/decline":       {"userCode": "BBBBBBBBBH"},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 
 // ErrDecided means that a device code was approved or declined before.
 var ErrDecided = errors.New("tenant: the device code was decided on before")
+
+// ErrNoDeviceCode means that a text cannot be the code that a client shows.
+var ErrNoDeviceCode = fmt.Errorf("%w: no device code", ErrNotFound)
 
 // DeviceLifetime is how long a device code is good.
 const DeviceLifetime = 15 * time.Minute
@@ -217,7 +221,8 @@ func (s *Service) spendDevice(ctx context.Context, text string) error {
 
 // ApproveDeviceCode lets the client that shows a user code sign a user in, by name; empty:
 // the caller, who is a user then. Only administrators of the directory may. The error is
-// ErrNotFound for a code that cannot be, and for a user that does not exist.
+// ErrNoDeviceCode for a code that cannot be, ErrNotFound for a user that does not exist,
+// and ErrDecided for a code that was decided on before.
 func (s *Service) ApproveDeviceCode(ctx context.Context, caller access.Caller, code, user string) error {
 	return s.decideDevice(ctx, caller, "DeviceCodeApprove", code, func() (deviceRecord, error) {
 		record, err := s.userNamed(ctx, user)
@@ -256,10 +261,10 @@ func (s *Service) decideDevice(ctx context.Context, caller access.Caller, name, 
 	if err != nil {
 		return err
 	}
-	return s.config.Gate.Write(ctx, directoryRequest(known, name, "deviceCodes/decide", "", access.Directory{}), func(g seal.Grant) error {
+	return explain(s.config.Gate.Write(ctx, directoryRequest(known, name, "deviceCodes/decide", "", access.Directory{}), func(g seal.Grant) error {
 		typed, ok := userCode(code)
 		if !ok {
-			return ErrNotFound
+			return ErrNoDeviceCode
 		}
 		decided, err := decide()
 		if err != nil {
@@ -267,7 +272,7 @@ func (s *Service) decideDevice(ctx context.Context, caller access.Caller, name, 
 		}
 		decided.Expires = s.config.Now().Add(DeviceLifetime).Unix()
 		return s.putDevice(ctx, g, typed, decided)
-	})
+	}))
 }
 
 func (s *Service) putDevice(ctx context.Context, g seal.Grant, code string, decided deviceRecord) error {
