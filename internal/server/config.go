@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +50,10 @@ type Config struct {
 	// federated credential that says so: clusters, and services that run jobs. Of others no
 	// token is accepted, and they are never asked.
 	AssertionIssuers []IssuerConfig `yaml:"assertion_issuers"`
+	// BearerIssuers are those whose access tokens are taken as they are: an application calls
+	// by one if an administrator made it a federated credential with the issuer, the token's
+	// subject, and the audience that is called, such as https://vault.DOMAIN.
+	BearerIssuers []BearerConfig `yaml:"bearer_issuers"`
 
 	// Prompt asks a person for the passphrase, if the seal wants that.
 	Prompt func() ([]byte, error) `yaml:"-"`
@@ -105,6 +110,9 @@ func (c *Config) resolve(dir string) {
 	for i := range c.AssertionIssuers {
 		paths = append(paths, &c.AssertionIssuers[i].CAFile)
 	}
+	for i := range c.BearerIssuers {
+		paths = append(paths, &c.BearerIssuers[i].CAFile)
+	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
@@ -130,10 +138,31 @@ func (c Config) check() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("listen %q is no address with a port such as 0.0.0.0:8443", c.Listen)
 	}
+	if err := checkBearers(c.BearerIssuers); err != nil {
+		return err
+	}
 	own := c.TLS.CertificateFile != "" && c.TLS.KeyFile != "" && c.TLS.AuthorityFile == "" && c.TLS.AuthorityKey == ""
 	authority := c.TLS.CertificateFile == "" && c.TLS.KeyFile == "" && c.TLS.AuthorityFile != "" && c.TLS.AuthorityKey != ""
 	if !own && !authority {
 		return errors.New("tls needs either certificate_file and key_file, or authority_file and authority_key_file")
+	}
+	return nil
+}
+
+func checkBearers(all []BearerConfig) error {
+	authorities := 0
+	for _, one := range all {
+		if one.Authority == "" {
+			continue
+		}
+		authorities++
+		u, err := url.Parse(one.Authority)
+		if err != nil || u.Scheme != "https" || u.Host == "" || len(u.Path) < 2 || u.RawQuery != "" || strings.ContainsAny(one.Authority, `",= `) {
+			return fmt.Errorf("bearer_issuers: authority %q is no https address with a tenant such as https://login.microsoftonline.com/TENANT", one.Authority)
+		}
+	}
+	if authorities > 1 {
+		return errors.New("bearer_issuers: clients can be sent to one authority, so only one issuer can have the member authority")
 	}
 	return nil
 }

@@ -69,6 +69,8 @@ type Options struct {
 	AttestationAuthorities []IssuerConfig
 	// AssertionIssuers are those by whose tokens applications can sign in.
 	AssertionIssuers []IssuerConfig
+	// BearerIssuers are those whose access tokens are taken at the doors.
+	BearerIssuers []BearerConfig
 	// DeviceUser is the name of the user for whom device codes are approved at once; empty: an
 	// administrator approves them.
 	DeviceUser string
@@ -144,6 +146,18 @@ func (c *Core) assemble(ctx context.Context) error {
 			return fmt.Errorf("the assertion issuers: %w", err)
 		}
 		identities.Assertions = assertions{verifier}
+	}
+	if len(o.BearerIssuers) > 0 {
+		outside, err := newBearers(o.BearerIssuers, o.Names.Issuer(""), o.Log)
+		if err != nil {
+			return fmt.Errorf("the bearer issuers: %w", err)
+		}
+		identities.Bearers = outside
+		for _, issuer := range o.BearerIssuers {
+			if issuer.Authority != "" {
+				c.Options.Names.Authority = func(string) string { return issuer.Authority }
+			}
+		}
 	}
 	if c.Tenant, err = tenant.Open(ctx, identities); err != nil {
 		return err

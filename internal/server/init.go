@@ -96,6 +96,15 @@ refuse_weak_padding: false
 # assertion_issuers:
 #   - url: https://token.actions.githubusercontent.com
 
+# Issuers whose access tokens are taken as they are, such as a tenant of Entra: an application
+# calls by one if an administrator gave it a federated credential with the issuer, the token's
+# subject and the audience that is called. With authority, clients are sent there to sign in.
+# bearer_issuers:
+#   - url: https://sts.windows.net/TENANT/
+#     jwks_url: https://login.microsoftonline.com/TENANT/discovery/keys
+#     tenant: TENANT
+#     authority: https://login.microsoftonline.com/TENANT
+
 # A certificate for *.vault.DOMAIN and login., management. and graph.DOMAIN:
 #   certificate_file: tls.pem
 #   key_file: tls.key

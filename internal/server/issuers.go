@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"coffer/internal/oidc"
@@ -57,13 +58,59 @@ type assertions struct{ verifier *oidc.Verifier }
 
 func (a assertions) Knows(issuer string) bool { return a.verifier.Knows(issuer) }
 
+// A BearerConfig names an outside issuer of access tokens, such as a tenant of Entra.
+type BearerConfig struct {
+	IssuerConfig `yaml:",inline"`
+	// Tenant is the tenant of the issuer, claim tid, that its tokens have to name; empty: the
+	// issuer has only one.
+	Tenant string `yaml:"tenant"`
+	// Authority is where clients are told to sign in, the address with the tenant such as
+	// https://login.microsoftonline.com/TENANT; empty: here, as ever. One issuer can have it.
+	Authority string `yaml:"authority"`
+}
+
+// bearers are assertions that are bound to a tenant.
+type bearers struct {
+	assertions
+	tenants map[string]string // by canonical issuer
+}
+
+func newBearers(all []BearerConfig, own string, log *slog.Logger) (bearers, error) {
+	b := bearers{tenants: map[string]string{}}
+	var issuers []IssuerConfig
+	for _, one := range all {
+		if oidc.Canonical(one.URL) == oidc.Canonical(own) {
+			return b, fmt.Errorf("%s is this installation's own issuer", one.URL)
+		}
+		b.tenants[oidc.Canonical(one.URL)] = one.Tenant
+		issuers = append(issuers, one.IssuerConfig)
+	}
+	verifier, err := newVerifier(issuers, log)
+	b.assertions = assertions{verifier}
+	return b, err
+}
+
+func (b bearers) Verify(ctx context.Context, issuer, raw string) (tenant.Outside, error) {
+	found, err := b.assertions.Verify(ctx, issuer, raw)
+	if want := b.tenants[oidc.Canonical(issuer)]; err == nil && want != "" && !strings.EqualFold(found.TenantID, want) {
+		err = tenant.ErrAssertionTenant
+	}
+	return found, err
+}
+
 func (a assertions) Verify(ctx context.Context, issuer, raw string) (tenant.Outside, error) {
 	claims, err := a.verifier.Verify(ctx, issuer, raw)
+	var more struct {
+		TenantID string `json:"tid"`
+	}
+	if err == nil {
+		err = json.Unmarshal(claims.All, &more)
+	}
 	switch {
 	case errors.Is(err, oidc.ErrTimes):
 		err = fmt.Errorf("%w: %w", tenant.ErrAssertionTimes, err)
 	case errors.Is(err, oidc.ErrUnavailable):
 		err = fmt.Errorf("%w: %w", tenant.ErrAssertionUnavailable, err)
 	}
-	return tenant.Outside{Subject: claims.Subject, Audiences: claims.Audience}, err
+	return tenant.Outside{Subject: claims.Subject, Audiences: claims.Audience, TenantID: more.TenantID}, err
 }

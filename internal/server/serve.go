@@ -81,7 +81,7 @@ func (c Config) open(ctx context.Context, create bool, log *slog.Logger, access 
 	}
 	return Open(ctx, Options{
 		StorePath: c.Store, Create: create, Seal: provider, PinFile: c.PinFile, Sink: sink, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
-		OwnProcess: true, RefuseWeakPadding: c.RefuseWeakPadding, AttestationAuthorities: c.AttestationAuthorities, AssertionIssuers: c.AssertionIssuers,
+		OwnProcess: true, RefuseWeakPadding: c.RefuseWeakPadding, AttestationAuthorities: c.AttestationAuthorities, AssertionIssuers: c.AssertionIssuers, BearerIssuers: c.BearerIssuers,
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 type Outside struct {
 	Subject   string
 	Audiences []string
+	TenantID  string // claim tid; empty: it has none
 }
 
 // Assertions verifies tokens of the outside issuers that the configuration names.
@@ -20,13 +21,14 @@ type Assertions interface {
 	// Knows reports whether the configuration names an issuer.
 	Knows(issuer string) bool
 	// Verify returns what a token says that the issuer, which Knows, signed. The error wraps
-	// ErrAssertionTimes, ErrAssertionUnavailable, or neither, for all other causes.
+	// ErrAssertionTimes, ErrAssertionTenant, ErrAssertionUnavailable, or none of them, for all other causes.
 	Verify(ctx context.Context, issuer, raw string) (Outside, error)
 }
 
 // What Assertions.Verify can say.
 var (
 	ErrAssertionTimes       = errors.New("tenant: the token is not valid at this time")
+	ErrAssertionTenant      = errors.New("tenant: the token is of another tenant of its issuer")
 	ErrAssertionUnavailable = errors.New("tenant: the keys of the token's issuer cannot be had")
 )
 

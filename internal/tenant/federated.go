@@ -83,6 +83,9 @@ func (s *Service) AddFederatedCredential(ctx context.Context, caller access.Call
 		if slices.ContainsFunc(a.Federated, func(other federatedRecord) bool { return other.Name == record.Name }) {
 			return objectConflict("FederatedIdentityCredential with name %s already exists.", clip(record.Name))
 		}
+		if err := s.mayTrust(ctx, caller, record.Issuer); err != nil {
+			return err
+		}
 		a.Federated = append(a.Federated, record)
 		out = record.show()
 		return a.checkFederated(record)
@@ -101,6 +104,7 @@ func (s *Service) UpdateFederatedCredential(ctx context.Context, caller access.C
 			return noObject(id)
 		}
 		record := &d.application.Federated[at]
+		before := record.Issuer
 		for to, from := range map[*string]*string{&record.Description: e.Description, &record.Issuer: e.Issuer, &record.Subject: e.Subject} {
 			if from != nil {
 				*to = *from
@@ -108,6 +112,11 @@ func (s *Service) UpdateFederatedCredential(ctx context.Context, caller access.C
 		}
 		if e.Audiences != nil {
 			record.Audiences = slices.Clone(*e.Audiences)
+		}
+		for _, issuer := range []string{before, record.Issuer} {
+			if err := s.mayTrust(ctx, caller, issuer); err != nil {
+				return err
+			}
 		}
 		return d.application.checkFederated(*record)
 	}})

@@ -99,6 +99,9 @@ type Config struct {
 	// Assertions verifies tokens of outside issuers, by which applications sign in; nil: there
 	// are none.
 	Assertions Assertions
+	// Bearers verifies access tokens of outside issuers, see outside.go; nil: only our own
+	// are taken.
+	Bearers Assertions
 	// DeviceUser is the name of the user for whom every device code is approved at once; empty:
 	// an administrator approves each.
 	DeviceUser string
@@ -117,6 +120,7 @@ type Service struct {
 	users        *store.Cache[userRecord]
 	changing     sync.Mutex // held while the directory is changed
 	verifier     *token.Verifier
+	outside      outsideHints
 	guesses      *guesses
 	signer       signer
 }

@@ -80,6 +80,8 @@ const (
 	WrongTenant   Reason = "WrongTenant"
 	Expired       Reason = "Expired"
 	NotYetValid   Reason = "NotYetValid"
+
+	UnknownSubject Reason = "UnknownSubject" // of a sound token of an outside issuer
 )
 
 // An Error is a refusal. Found is what the token said, for the message; it was not
