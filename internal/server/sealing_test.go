@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -91,6 +92,9 @@ func TestKeysRotateWhileServing(t *testing.T) {
 				writes.Add(1)
 			}
 		})
+	}
+	for writes.Load() == 0 && !t.Failed() { // a rotation can be quicker than the first write
+		runtime.Gosched()
 	}
 	first := w.status(t).Keys[0].Key
 	w.administer(t, server.VerbRotateData, server.AdminRequest{Use: seal.Records})
