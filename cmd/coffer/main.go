@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(runCommand(), serveCommand(), initCommand(), versionCommand(), janitorCommand())
-	root.AddCommand(envCommand())
+	root.AddCommand(envCommand(), auditCommand())
 	if !isServer(args) {
 		root.AddCommand(sealCommand(), checkCommand(), backupCommand(), restoreCommand())
 		root.AddCommand(vaultCommand(), appCommand(), policyCommand(), roleCommand(), certCommand(), secretCommand(), keyCommand(), deviceCommand())

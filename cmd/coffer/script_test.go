@@ -255,3 +255,15 @@ func connectProxy(env *testscript.Env, address string) (string, error) {
 	env.Defer(func() { _ = server.Close() })
 	return listener.Addr().String(), nil
 }
+
+// Scripts that make their own installation.
+func TestInstallationScripts(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/installation/*.txt")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	testscript.Run(t, testscript.Params{
+		Files: scripts, RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"mode": fileMode, "status": exitStatus},
+	})
+}

@@ -87,7 +87,7 @@ const (
 func form(e Event, now time.Time, next Head, with link) line {
 	out := line{
 		Time: now.UTC().Format("2006-01-02T15:04:05.0000000Z"), ResourceID: clip(e.ResourceID, maxText),
-		OperationName: clip(e.Operation, maxID), Category: "AuditEvent",
+		OperationName: clip(e.Operation, maxID), Category: category,
 		ResultType: resultType(e), ResultSignature: clip(e.Outcome, maxID), ResultDescription: clip(e.Detail, maxText),
 		DurationMs: strconv.FormatInt(e.Duration.Milliseconds(), 10), CallerIPAddress: clip(e.Address, maxID),
 		CorrelationID: clip(e.CorrelationID, 2*maxID), Identity: identity{System: clip(e.System, maxID)},
@@ -135,6 +135,9 @@ func (s signer) sum(previous, signed []byte) []byte {
 	s.hash.Write(signed)
 	return s.hash.Sum(make([]byte, 0, macSize))
 }
+
+// category is that of every line, as in the log of the service.
+const category = "AuditEvent"
 
 // macMark stands between what is signed and the MAC.
 const macMark = `,"mac":"`

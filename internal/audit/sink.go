@@ -41,9 +41,10 @@ type reopener interface {
 // Log carries on in a new one of the same name. To cut it in place instead leaves lines
 // that cannot be verified.
 type File struct {
-	path string
-	file *os.File
-	size int64 // at least; a shorter file was cut
+	path   string
+	file   *os.File
+	size   int64 // at least; a shorter file was cut
+	rotate Rotation
 }
 
 // OpenFile opens the log at path, or makes it, readable by its owner alone. The mode of
@@ -107,6 +108,9 @@ func (f *File) Tail() (Tail, error) {
 // Reopen reports whether the path leads to another file now, or to none, or the file
 // was cut, and goes on with the file at the path. On an error the old one stays open.
 func (f *File) Reopen() (bool, error) {
+	if err := f.retire(); err != nil {
+		return false, err
+	}
 	mine, err := f.file.Stat()
 	if err != nil {
 		return false, fmt.Errorf("audit: the log cannot be looked at: %w", err)
@@ -126,6 +130,7 @@ func (f *File) Reopen() (bool, error) {
 	}
 	_ = f.file.Close() // it is synced
 	f.file, f.size = next.file, next.size
+	f.expire()
 	return true, nil
 }
 

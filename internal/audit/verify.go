@@ -18,6 +18,7 @@ type Report struct {
 	Tail  int64  // bytes of a torn line at the end, which no line names yet
 	Head  Head   // of the last line
 	First uint64 // sequence number of the first line
+	After []byte // MAC of the line that the first line follows, in another file; nil if it begins the chain
 }
 
 // Verify reads a log from its beginning and checks every line against the one before.
@@ -27,6 +28,10 @@ type Report struct {
 // compare Head with the one that was kept.
 func Verify(r io.Reader, key []byte) (Report, error) {
 	v := verifier{signer: newSigner(key)}
+	return v.read(r)
+}
+
+func (v *verifier) read(r io.Reader) (Report, error) {
 	in := bufio.NewReaderSize(r, maxLine)
 	for {
 		text, err := in.ReadSlice('\n')
@@ -46,6 +51,7 @@ func Verify(r io.Reader, key []byte) (Report, error) {
 // A verifier checks line by line.
 type verifier struct {
 	signer signer
+	kept   map[string]Head // by node: what the line of that number has to be
 	report Report
 	number int   // of the line at hand
 	long   bool  // more of the line at hand is to come
@@ -84,7 +90,7 @@ func (v *verifier) line(text []byte) {
 		return
 	}
 	if v.report.Lines == 0 {
-		v.report.First = p.Sequence
+		v.report.First, v.report.After = p.Sequence, bytes.Clone(p.previous)
 	}
 	v.report.Lines, v.report.Head, v.torn = v.report.Lines+1, p.Head, piece{}
 }
@@ -112,6 +118,9 @@ func (v *verifier) link(p parsed) error {
 	}
 	v.between(p.torn)
 	v.fail(gap)
+	if kept := v.kept[p.Node]; kept.Sequence == p.Sequence && !bytes.Equal(kept.MAC, p.MAC) {
+		v.fail(fmt.Errorf("line %d of the chain is another than the one that the store has kept", p.Sequence))
+	}
 	return nil
 }
 

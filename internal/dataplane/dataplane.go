@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"coffer/internal/access"
 	"coffer/internal/httpd"
@@ -39,6 +40,9 @@ type Config struct {
 	Resource  string   // of the challenge: "https://vault.azure.net"
 	Region    string   // shown in a header
 	Log       *slog.Logger
+	// Limit says how long a caller has to wait before an operation on a vault; 0: not at all.
+	// nil: nobody waits.
+	Limit func(caller access.Caller, vault, operation string) time.Duration
 }
 
 // A Door answers for all vaults, by the first label of the host.
@@ -137,11 +141,29 @@ func (d *Door) handle(w http.ResponseWriter, r *http.Request, caller access.Call
 	if err := validRef(ref); err != nil {
 		return answer{}, err
 	}
+	if err := d.limit(caller, ref, route); err != nil {
+		return answer{}, err
+	}
 	req.base, req.link = bases(r)
 	if req.body, err = readBody(w, r, route); err != nil {
 		return answer{}, err
 	}
 	return route.handle(d, req)
+}
+
+// limit refuses a request beyond the limits, with the service's code and text (reported).
+func (d *Door) limit(caller access.Caller, ref vault.Ref, route *route) error {
+	if d.Limit == nil {
+		return nil
+	}
+	wait := d.Limit(caller, strings.ToLower(ref.Vault), route.operation.Name)
+	if wait <= 0 {
+		return nil
+	}
+	return &vault.Error{
+		Code: vault.CodeThrottled, RetryAfter: wait,
+		Message: "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached",
+	}
 }
 
 // bases returns the address of the vault as the client used it, without and with an

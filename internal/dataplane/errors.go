@@ -64,6 +64,9 @@ func (d *Door) wireError(w http.ResponseWriter, r *http.Request, err error) (int
 		return http.StatusUnsupportedMediaType, wire.ErrorDetail{Code: "UnsupportedMediaType", Message: "The request body has to be application/json."}
 	case errors.As(err, &rule) && statuses[rule.Code] != 0:
 		return d.ruleError(w, r, rule)
+	case errors.Is(err, context.DeadlineExceeded) && r.Context().Err() != nil:
+		w.Header().Set("Retry-After", "1")
+		return http.StatusServiceUnavailable, wire.ErrorDetail{Code: "ServiceUnavailable", Message: "The request took too long and was given up; try again."}
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return 0, wire.ErrorDetail{}
 	}

@@ -57,6 +57,50 @@ func Open(ctx context.Context, c Config) (*Gate, error) {
 	return g, nil
 }
 
+// ReadChain reads the key and the heads from the store, and changes nothing. Of the
+// Config it needs Store, Keyring and Granter.
+func ReadChain(ctx context.Context, c Config) (audit.Chain, error) {
+	var out audit.Chain
+	err := c.Store.View(ctx, func(tx store.Tx) error {
+		rec, err := tx.Get(auditKey)
+		if err != nil {
+			return err
+		}
+		if !rec.Exists() {
+			return errors.New("gate: the installation has no audit log yet")
+		}
+		if out.Key, err = c.chainKey(ctx, rec); err != nil {
+			return err
+		}
+		out.Heads, err = c.heads(tx)
+		return err
+	})
+	return out, err
+}
+
+// maxNodes bounds how many nodes an installation ever had.
+const maxNodes = 1000
+
+func (c Config) heads(tx store.Tx) ([]audit.Head, error) {
+	recs, err := tx.Scan(auditHeads, "", maxNodes)
+	if err != nil {
+		return nil, err
+	}
+	heads := make([]audit.Head, 0, len(recs))
+	for _, rec := range recs {
+		var head audit.Head
+		if err := json.Unmarshal(rec.Body, &head); err != nil {
+			return nil, fmt.Errorf("gate: the head of an audit log in the store cannot be read; restore the store from a copy: %w", err)
+		}
+		heads = append(heads, head)
+	}
+	return heads, nil
+}
+
+// Settle makes the log durable, follows a file that was moved away, and stores the head;
+// all of which happens every second too.
+func (g *Gate) Settle() error { return g.saveHead() }
+
 func (c Config) headKey() store.Key { return auditHeads + store.Key(c.Node) }
 
 // chainKey opens the key of the chain, or makes it.

@@ -209,6 +209,11 @@ func (g *Gate) change(ctx context.Context, e audit.Event, fn func(seal.Grant) er
 // probeEvery is how often a gate that is shut tries the log.
 const probeEvery = time.Second
 
+// Working reports whether the log works; while it does not, nothing is served. It tries
+// the log like a request does, so that a node that gets none, because it is not ready,
+// becomes ready again.
+func (g *Gate) Working() bool { return g.usable() == nil }
+
 // usable reports whether the log works. A gate that is shut tries it, on one of the
 // requests that come.
 func (g *Gate) usable() error {

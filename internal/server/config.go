@@ -25,6 +25,11 @@ type Config struct {
 	Listen string `yaml:"listen"`
 	// PublicPort is the port that clients use, if it is not the one of Listen.
 	PublicPort string `yaml:"public_port"`
+	// Balancers are the networks, such as 10.0.0.0/8, of the load balancers that name their
+	// clients by the PROXY protocol version 2, which they then have to.
+	Balancers []string `yaml:"balancers"`
+	// Admin is the listener for health checks and metrics; without it there is none.
+	Admin *AdminConfig `yaml:"admin"`
 	// Store is the path of the store's file.
 	Store string `yaml:"store"`
 	// RootKeyFile is the path of the root key, if there is no Seal.
@@ -39,6 +44,10 @@ type Config struct {
 	AdminSocket string `yaml:"admin_socket"`
 	// AuditFile is the path of the audit log.
 	AuditFile string `yaml:"audit_file"`
+	// Audit says how the audit log is kept, and where it goes too.
+	Audit AuditConfig `yaml:"audit"`
+	// RateLimits limits the requests of callers and of vaults.
+	RateLimits RateConfig `yaml:"rate_limits"`
 	// RefuseWeakPadding refuses decryption and unwrapping with RSA1_5 and with the CBCPAD
 	// algorithms, whose answers tell an attacker who may ask often what was encrypted.
 	RefuseWeakPadding bool      `yaml:"refuse_weak_padding"`
@@ -113,6 +122,7 @@ func (c *Config) resolve(dir string) {
 	for i := range c.BearerIssuers {
 		paths = append(paths, &c.BearerIssuers[i].CAFile)
 	}
+	paths = append(append(paths, c.Audit.paths()...), c.Admin.paths()...)
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
@@ -139,6 +149,18 @@ func (c Config) check() error {
 		return fmt.Errorf("listen %q is no address with a port such as 0.0.0.0:8443", c.Listen)
 	}
 	if err := checkBearers(c.BearerIssuers); err != nil {
+		return err
+	}
+	if err := c.Audit.check(); err != nil {
+		return err
+	}
+	if err := c.RateLimits.check(); err != nil {
+		return err
+	}
+	if _, err := c.balancers(); err != nil {
+		return err
+	}
+	if err := c.Admin.check(); err != nil {
 		return err
 	}
 	own := c.TLS.CertificateFile != "" && c.TLS.KeyFile != "" && c.TLS.AuthorityFile == "" && c.TLS.AuthorityKey == ""

@@ -65,6 +65,8 @@ type Options struct {
 	OwnProcess bool
 	// RefuseWeakPadding refuses decryption with RSA1_5 and the CBCPAD algorithms.
 	RefuseWeakPadding bool
+	// RateLimits limits the requests at the data plane.
+	RateLimits RateConfig
 	// AttestationAuthorities are those that a key's release policy can name.
 	AttestationAuthorities []IssuerConfig
 	// AssertionIssuers are those by whose tokens applications can sign in.
@@ -213,6 +215,7 @@ func (c *Core) doors() http.Handler {
 	data := dataplane.New(dataplane.Config{
 		Vaults: c.Vaults, Auth: c.Tenant, Rejected: c.Gate.Rejected, Suffix: o.Names.VaultSuffix, Audiences: o.Names.VaultAudiences,
 		Authority: o.Names.Authority(c.Tenant.TenantID()), Issuer: c.Tenant.Issuer(), Resource: o.Names.VaultResource, Region: o.Names.Location, Log: o.Log,
+		Limit: o.RateLimits.limiter(time.Now),
 	})
 	directory := graph.New(graph.Config{
 		Tenant: c.Tenant, Rejected: c.Gate.Rejected, Audiences: o.Names.GraphAudiences, Authority: o.Names.Authority(c.Tenant.TenantID()),
@@ -257,6 +260,9 @@ func misdirected(w http.ResponseWriter, host string) {
 // health tells a load balancer, and nobody anything else, whether requests are served.
 func (c *Core) health(w http.ResponseWriter, r *http.Request) {
 	err := c.Tenant.Ready(r.Context())
+	if !c.Gate.Working() {
+		err = errors.Join(err, gate.ErrAudit)
+	}
 	if was := c.healthy.Swap(err == nil); was && err != nil { // once, not with every question
 		c.Options.Log.Warn("not ready", "error", err)
 	}

@@ -59,6 +59,13 @@ domain: %s
 listen: %s
 # public_port: "443"
 
+# Load balancers that name their clients by the PROXY protocol version 2; they have to.
+# balancers: [10.0.0.0/8]
+
+# Health checks (/healthz, /readyz) and metrics (/metrics). Beyond this machine it is TLS,
+# and needs a token_file or a client_ca_file.
+# admin: {listen: "127.0.0.1:9443"}
+
 # Everything that is kept, sealed, in one file.
 store: coffer.db
 
@@ -87,6 +94,18 @@ root_key_file: root.key
 
 # One line for every decision, chained.
 audit_file: audit.log
+# How the log is kept, and where every line goes too. While one of the places takes no
+# lines, nothing is served.
+# audit:
+#   max_size_mb: 100        # then the file is put away under a number
+#   keep: 20                # of those files
+#   stdout: true
+#   syslog: {network: tls, address: "logs.example.com:6514"}
+#   http: {url: "https://logs.example.com/coffer", token_file: collector.token}
+
+# How many requests one caller may send, and one vault takes, in ten seconds; or
+# {published: true}, the limits that Azure Key Vault publishes. None without it.
+# rate_limits: {per_caller: 2000, per_vault: 4000}
 
 # true refuses decryption with RSA1_5 and the CBCPAD algorithms, see docs/security.md.
 refuse_weak_padding: false

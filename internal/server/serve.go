@@ -9,12 +9,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 	"time"
 
-	"coffer/internal/audit"
 	"coffer/internal/httpd"
-	"coffer/internal/pki"
 )
 
 // The limits of connections under `coffer serve`.
@@ -23,37 +23,48 @@ const (
 	readTimeout   = 30 * time.Second
 	writeTimeout  = 60 * time.Second
 	idleTimeout   = 2 * time.Minute
+	handlerTime   = 50 * time.Second
 	maxHeader     = 64 << 10
 	drainTime     = 20 * time.Second
+	lookEvery     = 10 * time.Second // after files that others replace
 )
 
 // Serve serves the installation of the configuration until ctx ends, and then lets the
-// requests under way finish. ready is told the address once requests are taken.
+// requests under way finish. ready is told the address once requests are taken. SIGHUP
+// reads the TLS certificate again, and follows an audit log that was moved away.
 func Serve(ctx context.Context, c Config, log *slog.Logger, access func(httpd.Access), ready func(net.Addr)) error {
-	secure, err := c.tlsConfig()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from the beginning: without it the signal ends the process
+	defer signal.Stop(hangup)
+	secure, err := c.secure(log)
 	if err != nil {
 		return err
 	}
-	core, err := c.open(ctx, false, log, access)
+	meter := newMeter(DomainNames(c.Domain, c.port()))
+	core, err := c.open(ctx, false, log, meter.watch(access))
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := c.listen()
 	if err != nil {
-		return errors.Join(fmt.Errorf("cannot listen on %s: %w", c.Listen, err), core.Close())
+		return errors.Join(err, core.Close())
 	}
-	admin, err := c.serveAdmin(core)
+	monitor, err := c.Admin.serve(core, meter, secure, log)
 	if err != nil {
 		return errors.Join(err, listener.Close(), core.Close())
 	}
-	core.Start()
-	front := &http.Server{
-		Handler: core.Handler(), TLSConfig: secure, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	admin, err := c.serveAdmin(core)
+	if err != nil {
+		return errors.Join(err, monitor.Close(), listener.Close(), core.Close())
 	}
+	core.Start()
+	front := newFront(limitTime(core.Handler()), secure.config(), log)
+	front.ConnState = meter.connection
 	stopped := make(chan error, 1)
 	go func() { stopped <- front.ServeTLS(listener, "", "") }()
 	ready(listener.Addr())
+	following, ended := context.WithCancel(ctx)
+	go follow(following, hangup, core, secure, log)
 	select {
 	case err = <-stopped:
 	case <-ctx.Done():
@@ -63,60 +74,74 @@ func Serve(ctx context.Context, c Config, log *slog.Logger, access func(httpd.Ac
 			err = errors.Join(err, front.Close())
 		}
 	}
-	return errors.Join(err, admin(), core.Close())
+	ended()
+	return errors.Join(err, admin(), monitor.Close(), core.Close())
+}
+
+// newFront is a server with the limits of connections.
+func newFront(handler http.Handler, secure *tls.Config, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, TLSConfig: secure, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// limitTime lets no request take longer than handlerTime: what is under way is given up
+// then, and answered, before the connection's own time is over.
+func limitTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), handlerTime)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// follow looks after the files that others replace, at once at SIGHUP and otherwise now
+// and then.
+func follow(ctx context.Context, hangup <-chan os.Signal, core *Core, secure *certificates, log *slog.Logger) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			secure.look()
+		case <-hangup:
+			log.Info("SIGHUP: the TLS certificate and the audit log are opened again")
+			secure.reload()
+			if err := core.Gate.Settle(); err != nil {
+				log.Error("the audit log cannot be opened again", "error", err)
+			}
+		}
+	}
 }
 
 // open opens the installation's core.
 func (c Config) open(ctx context.Context, create bool, log *slog.Logger, access func(httpd.Access)) (*Core, error) {
-	provider, err := SealChoice{RootKeyFile: c.RootKeyFile, Seal: c.Seal}.open(c.Prompt)
+	options, err := c.options(create, log, access)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(c.Store); err != nil && !create {
-		return nil, fmt.Errorf("the store cannot be opened: %w; coffer init makes one", err)
-	}
-	sink, err := audit.OpenFile(c.AuditFile)
-	if err != nil {
+	if options.Sink, err = c.auditSink(log); err != nil {
 		return nil, err
 	}
-	return Open(ctx, Options{
-		StorePath: c.Store, Create: create, Seal: provider, PinFile: c.PinFile, Sink: sink, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
-		OwnProcess: true, RefuseWeakPadding: c.RefuseWeakPadding, AttestationAuthorities: c.AttestationAuthorities, AssertionIssuers: c.AssertionIssuers, BearerIssuers: c.BearerIssuers,
-	})
+	return Open(ctx, options)
 }
 
-// tlsConfig reads the certificate, or the authority that makes one for every host.
-func (c Config) tlsConfig() (*tls.Config, error) {
-	if c.TLS.CertificateFile != "" {
-		certificate, err := c.readCertificate()
-		if err != nil {
-			return nil, fmt.Errorf("the TLS certificate cannot be used: %w", err)
-		}
-		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}, nil
-	}
-	certificate, err := os.ReadFile(c.TLS.AuthorityFile)
+// options are those of the core, but for the audit log.
+func (c Config) options(create bool, log *slog.Logger, access func(httpd.Access)) (Options, error) {
+	provider, err := SealChoice{RootKeyFile: c.RootKeyFile, Seal: c.Seal}.open(c.Prompt)
 	if err != nil {
-		return nil, fmt.Errorf("the certificate authority cannot be read: %w", err)
+		return Options{}, err
 	}
-	key, err := readPrivate(c.TLS.AuthorityKey)
-	if err != nil {
-		return nil, err
+	if _, err := os.Stat(c.Store); err != nil && !create {
+		return Options{}, fmt.Errorf("the store cannot be opened: %w; coffer init makes one", err)
 	}
-	authority, err := pki.ParseAuthority(certificate, key)
-	if err != nil {
-		return nil, err
-	}
-	names := DomainNames(c.Domain, c.port())
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		host := httpd.FoldHost(hello.ServerName)
-		switch {
-		case names.IsVault(host): // one for all: anyone can make up names
-			host = "*." + names.VaultSuffix
-		case !names.Serves(host): // a health check by address
-			host = names.LoginHosts[0]
-		}
-		return authority.Leaf(host, time.Now())
-	}}, nil
+	return Options{
+		StorePath: c.Store, Create: create, Seal: provider, PinFile: c.PinFile, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
+		OwnProcess: true, RefuseWeakPadding: c.RefuseWeakPadding, RateLimits: c.RateLimits, AttestationAuthorities: c.AttestationAuthorities, AssertionIssuers: c.AssertionIssuers, BearerIssuers: c.BearerIssuers,
+	}, nil
 }
 
 // readCertificate reads the certificate and its key, which only its owner may read.
@@ -125,15 +150,15 @@ func (c Config) readCertificate() (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := readPrivate(c.TLS.KeyFile)
+	key, err := ReadPrivate(c.TLS.KeyFile)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	return tls.X509KeyPair(chain, key)
 }
 
-// readPrivate reads a file that only its owner may read.
-func readPrivate(path string) ([]byte, error) {
+// ReadPrivate reads a file that only its owner may read.
+func ReadPrivate(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
