@@ -8,11 +8,13 @@
 package oidc
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/url"
@@ -145,34 +147,70 @@ func parse(raw string) (*jose.JSONWebSignature, Claims, error) {
 		return nil, Claims{}, ErrMalformed
 	}
 	payload := signed.UnsafePayloadWithoutVerification()
-	var claims struct {
-		Issuer    string          `json:"iss"`
-		Subject   string          `json:"sub"`
-		Audience  json.RawMessage `json:"aud"`
-		NotBefore *float64        `json:"nbf"`
-		IssuedAt  *float64        `json:"iat"`
-		Expires   *float64        `json:"exp"`
-	}
-	if err := json.Unmarshal(payload, &claims); err != nil {
+	members, ok := members(payload)
+	out := Claims{All: payload}
+	if !ok || !text(members["iss"], &out.Issuer) || !text(members["sub"], &out.Subject) {
 		return nil, Claims{}, ErrMalformed
 	}
-	out := Claims{Issuer: claims.Issuer, Subject: claims.Subject, All: payload}
-	for _, time := range []struct {
-		from *float64
-		to   *int64
-	}{{claims.NotBefore, &out.NotBefore}, {claims.IssuedAt, &out.IssuedAt}, {claims.Expires, &out.Expires}} {
-		if time.from == nil {
-			continue
-		}
-		if math.IsNaN(*time.from) || *time.from < 1 || *time.from > 1<<40 {
+	for name, to := range map[string]*int64{"nbf": &out.NotBefore, "iat": &out.IssuedAt, "exp": &out.Expires} {
+		var from *float64
+		if raw := members[name]; raw != nil && json.Unmarshal(raw, &from) != nil {
 			return nil, Claims{}, ErrMalformed
 		}
-		*time.to = int64(*time.from)
+		if from == nil {
+			continue
+		}
+		if math.IsNaN(*from) || *from < 1 || *from > 1<<40 {
+			return nil, Claims{}, ErrMalformed
+		}
+		*to = int64(*from)
 	}
-	if out.Audience, err = audience(claims.Audience); err != nil {
+	if out.Audience, err = audience(members["aud"]); err != nil {
 		return nil, Claims{}, err
 	}
 	return signed, out, nil
+}
+
+// members reads a JSON object whose names are compared to the letter, and refuses one with
+// a name twice (RFC 7519 §4 allows that): where an issuer's users can add claims, neither
+// another spelling nor a repetition stands for what the issuer says itself.
+func members(payload []byte) (map[string]json.RawMessage, bool) {
+	d := json.NewDecoder(bytes.NewReader(payload))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil, false
+	}
+	all := map[string]json.RawMessage{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, false
+		}
+		var value json.RawMessage
+		key, ok := name.(string)
+		if _, twice := all[key]; !ok || twice || d.Decode(&value) != nil {
+			return nil, false
+		}
+		all[key] = value
+	}
+	if _, err := d.Token(); err != nil { // the brace
+		return nil, false
+	}
+	_, err := d.Token()
+	return all, errors.Is(err, io.EOF)
+}
+
+// text reads a claim that is a text, or is not there.
+func text(raw json.RawMessage, into *string) bool {
+	return raw == nil || json.Unmarshal(raw, into) == nil
+}
+
+// Text is a claim that is a text; empty if it is none, or is not there.
+func (c Claims) Text(name string) (value string) {
+	all, ok := members(c.All)
+	if !ok || !text(all[name], &value) {
+		return ""
+	}
+	return value
 }
 
 // audience is one text or a list of them (RFC 7519 §4.1.3).
@@ -198,6 +236,8 @@ func (c Claims) check(now time.Time) error {
 		return fmt.Errorf("%w: it has no claim exp", ErrTimes)
 	case !now.Before(time.Unix(c.Expires, 0).Add(leeway)):
 		return fmt.Errorf("%w: it expired at %s", ErrTimes, time.Unix(c.Expires, 0).UTC().Format(time.RFC3339))
+	case c.IssuedAt != 0 && now.Before(time.Unix(c.IssuedAt, 0).Add(-leeway)):
+		return fmt.Errorf("%w: it was issued at %s, which is to come", ErrTimes, time.Unix(c.IssuedAt, 0).UTC().Format(time.RFC3339))
 	case c.NotBefore != 0 && now.Before(time.Unix(c.NotBefore, 0).Add(-leeway)):
 		return fmt.Errorf("%w: it is valid from %s on", ErrTimes, time.Unix(c.NotBefore, 0).UTC().Format(time.RFC3339))
 	}

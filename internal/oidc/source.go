@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -27,8 +28,9 @@ const (
 	fetchTime   = 5 * time.Second
 	maxAge      = 1 * time.Hour   // after which keys are fetched anew
 	staleAge    = 24 * time.Hour  // for which they serve when that fails
-	unknownWait = 1 * time.Minute // between fetches for key ids that are unknown
-	failedWait  = 5 * time.Second // after a fetch that failed
+	unknownWait = 1 * time.Minute // between fetches for key ids that are unknown, and for keys that are old while the issuer fails
+	failedWait  = 5 * time.Second // after a fetch that failed, while there is no key to go on with
+	maxTried    = 8               // keys that a token without a key id is tried against
 	minRSA      = 2048            // bits
 	discovery   = "/.well-known/openid-configuration"
 )
@@ -38,9 +40,9 @@ type source struct {
 	issuer Issuer
 	client *http.Client
 	config Config
-	turn   chan struct{} // held by the one that reads or fetches
+	turn   chan struct{} // held by the one that fetches
 
-	// These need the turn.
+	mu      sync.RWMutex // for what follows; never held while the issuer is asked
 	keys    []publicKey
 	fetched time.Time // when keys were
 	tried   time.Time // when a fetch was last tried
@@ -74,27 +76,65 @@ func newSource(issuer Issuer, c Config) (*source, error) {
 	}, nil
 }
 
-// find returns the keys with an id, or all of them for a token without one.
+// find returns the keys with an id, or all of them for a token without one. Whoever has a
+// key to go on with never waits for another's fetch: an issuer that hangs, or somebody who
+// makes up key ids, delays nobody else.
 func (s *source) find(ctx context.Context, id string) ([]crypto.PublicKey, error) {
+	now := s.config.Now()
+	found, due, err := s.look(id, now)
+	if due {
+		if err := s.take(ctx, len(found) > 0); err != nil {
+			if len(found) > 0 {
+				return found, nil
+			}
+			return nil, err
+		}
+		defer func() { <-s.turn }()
+		if found, due, err = s.look(id, now); due { // nobody else has fetched in the meantime
+			s.fetch(ctx, now)
+			found, _, err = s.look(id, now)
+		}
+	}
+	return found, err
+}
+
+// errBusy means that another fetch is under way.
+var errBusy = errors.New("the keys are being fetched")
+
+// take gets the turn to fetch, at once or, for who cannot go on without, when it is free.
+func (s *source) take(ctx context.Context, atOnce bool) error {
 	select {
 	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		return nil
+	default:
 	}
-	now := s.config.Now()
-	found := s.withID(id)
-	if s.due(now, len(found) > 0) {
-		s.fetch(ctx, now)
+	if atOnce {
+		return errBusy
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// look reads what there is, and whether it is time to fetch.
+func (s *source) look(id string, now time.Time) (found []crypto.PublicKey, due bool, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	usable := !s.fetched.IsZero() && now.Sub(s.fetched) <= staleAge
+	if usable {
 		found = s.withID(id)
 	}
-	if now.Sub(s.fetched) > staleAge {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, s.failed)
+	due = s.due(now, usable, len(found) > 0)
+	switch {
+	case !usable:
+		err = fmt.Errorf("%w: %w", ErrUnavailable, s.failed)
+	case len(found) == 0, id == "" && len(found) > maxTried:
+		found, err = nil, ErrUnknownKey
 	}
-	if len(found) == 0 {
-		return nil, ErrUnknownKey
-	}
-	return found, nil
+	return found, due, err
 }
 
 func (s *source) withID(id string) (found []crypto.PublicKey) {
@@ -107,17 +147,17 @@ func (s *source) withID(id string) (found []crypto.PublicKey) {
 }
 
 // due reports whether it is time to fetch.
-func (s *source) due(now time.Time, known bool) bool {
+func (s *source) due(now time.Time, usable, known bool) bool {
 	since := now.Sub(s.tried)
 	switch {
 	case s.tried.IsZero():
 		return true
-	case s.failed != nil:
+	case !usable:
 		return since >= failedWait
 	case !known:
 		return since >= unknownWait
 	}
-	return now.Sub(s.fetched) >= maxAge
+	return now.Sub(s.fetched) >= maxAge && (s.failed == nil || since >= unknownWait)
 }
 
 // fetch replaces the keys, or leaves what there is.
@@ -126,6 +166,8 @@ func (s *source) fetch(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
 	defer cancel()
 	keys, err := s.download(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.tried, s.failed = now, err
 	if err != nil {
 		s.config.Log.Warn("the keys of an issuer cannot be fetched", "issuer", s.issuer.URL, "error", err)

@@ -150,11 +150,11 @@ func (c *Core) assemble(ctx context.Context) error {
 		identities.Assertions = assertions{verifier}
 	}
 	if len(o.BearerIssuers) > 0 {
-		outside, err := newBearers(o.BearerIssuers, o.Names.Issuer(""), o.Log)
+		outside, err := newBearers(o.BearerIssuers, o.Log)
 		if err != nil {
 			return fmt.Errorf("the bearer issuers: %w", err)
 		}
-		identities.Bearers = outside
+		identities.Bearers, identities.OwnAudiences = outside, o.Names.ownAudiences()
 		for _, issuer := range o.BearerIssuers {
 			if issuer.Authority != "" {
 				c.Options.Names.Authority = func(string) string { return issuer.Authority }
@@ -163,6 +163,11 @@ func (c *Core) assemble(ctx context.Context) error {
 	}
 	if c.Tenant, err = tenant.Open(ctx, identities); err != nil {
 		return err
+	}
+	if outside, ok := identities.Bearers.(bearers); ok {
+		if err := outside.refuse(c.Tenant.Issuer()); err != nil {
+			return err
+		}
 	}
 	config := vault.Config{
 		Store: c.Store, Keyring: keyring, Gate: c.Gate, Principals: principals{c.Tenant}, Now: o.Now, Log: o.Log,

@@ -113,6 +113,7 @@ func TestFederatedSignIn(t *testing.T) {
 		{"PS256", named.token(t, named.key, jose.PS256, pod, soon), "access_token", 200},
 		{"another subject", named.token(t, named.key, jose.RS256, pod+"2", soon), "AADSTS700213", 401},
 		{"expired", named.token(t, named.key, jose.RS256, pod, time.Now().Add(-2*time.Minute)), "AADSTS700024", 401},
+		{"longer than a day", named.token(t, named.key, jose.RS256, pod, time.Now().Add(25*time.Hour)), "AADSTS700024", 401},
 		{"another's signature", named.token(t, other.key, jose.RS256, pod, soon), "AADSTS700027", 401},
 		{"HS256", named.token(t, named.key.N.Bytes(), jose.HS256, pod, soon), "AADSTS700027", 401},
 		{"an issuer that the configuration does not name", other.token(t, other.key, jose.RS256, pod, soon), "AADSTS700211", 401},

@@ -75,19 +75,25 @@ type bearers struct {
 	tenants map[string]string // by canonical issuer
 }
 
-func newBearers(all []BearerConfig, own string, log *slog.Logger) (bearers, error) {
+func newBearers(all []BearerConfig, log *slog.Logger) (bearers, error) {
 	b := bearers{tenants: map[string]string{}}
 	var issuers []IssuerConfig
 	for _, one := range all {
-		if oidc.Canonical(one.URL) == oidc.Canonical(own) {
-			return b, fmt.Errorf("%s is this installation's own issuer", one.URL)
-		}
 		b.tenants[oidc.Canonical(one.URL)] = one.Tenant
 		issuers = append(issuers, one.IssuerConfig)
 	}
 	verifier, err := newVerifier(issuers, log)
 	b.assertions = assertions{verifier}
 	return b, err
+}
+
+// refuse keeps our own issuer out: its tokens would be taken for an outside one's, and
+// refused, all of them.
+func (b bearers) refuse(own string) error {
+	if b.Knows(own) {
+		return fmt.Errorf("the bearer issuer %s is this installation's own: take it out of the configuration", own)
+	}
+	return nil
 }
 
 func (b bearers) Verify(ctx context.Context, issuer, raw string) (tenant.Outside, error) {
@@ -100,17 +106,13 @@ func (b bearers) Verify(ctx context.Context, issuer, raw string) (tenant.Outside
 
 func (a assertions) Verify(ctx context.Context, issuer, raw string) (tenant.Outside, error) {
 	claims, err := a.verifier.Verify(ctx, issuer, raw)
-	var more struct {
-		TenantID string `json:"tid"`
-	}
-	if err == nil {
-		err = json.Unmarshal(claims.All, &more)
-	}
 	switch {
 	case errors.Is(err, oidc.ErrTimes):
 		err = fmt.Errorf("%w: %w", tenant.ErrAssertionTimes, err)
 	case errors.Is(err, oidc.ErrUnavailable):
 		err = fmt.Errorf("%w: %w", tenant.ErrAssertionUnavailable, err)
 	}
-	return tenant.Outside{Subject: claims.Subject, Audiences: claims.Audience, TenantID: more.TenantID}, err
+	return tenant.Outside{
+		Subject: claims.Subject, Audiences: claims.Audience, TenantID: claims.Text("tid"), IssuedAt: claims.IssuedAt, Expires: claims.Expires,
+	}, err
 }

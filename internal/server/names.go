@@ -2,6 +2,7 @@ package server
 
 import (
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -99,6 +100,18 @@ func DomainNames(domain, port string) Names {
 func (n Names) IsVault(host string) bool {
 	label, ok := strings.CutSuffix(host, "."+n.VaultSuffix)
 	return ok && label != "" && !strings.Contains(label, ".")
+}
+
+// ownAudiences are the audiences of doors that are addresses of this installation. Others,
+// such as the directory's well-known id, are also those of services elsewhere.
+func (n Names) ownAudiences() (own []string) {
+	for _, audience := range slices.Concat(n.VaultAudiences, n.ControlAudiences, n.GraphAudiences) {
+		u, err := url.Parse(audience)
+		if err == nil && u.Scheme == "https" && (u.Hostname() == n.VaultSuffix || slices.Contains(n.ControlHosts, u.Hostname()) || slices.Contains(n.GraphHosts, u.Hostname())) {
+			own = append(own, audience)
+		}
+	}
+	return own
 }
 
 // VaultURI is the address of a vault, with a slash at the end.

@@ -152,7 +152,7 @@ func TestOutsideAccessTokens(t *testing.T) {
 }
 
 // Who owns an application cannot let an outside issuer's tokens act as it; an administrator
-// who lets the same token act as two makes it act as neither.
+// cannot let the same token act as two.
 func TestOutsideCredentialsAreTheAdministrators(t *testing.T) {
 	bearer, assertion := newForeign(t), newForeign(t)
 	w, admin := trusting(t, bearer, assertion)
@@ -167,15 +167,78 @@ func TestOutsideCredentialsAreTheAdministrators(t *testing.T) {
 	if _, err := w.Tenant.AddFederatedCredential(ctx, owner, tenant.Ref{AppID: owned.AppID}, credential); !errors.As(err, &refused) || refused.Code != tenant.NotOwnedAnyMore {
 		t.Errorf("an owner made it: %v", err)
 	}
-	for _, id := range []string{app.AppID, owned.AppID} {
-		if _, err := w.Tenant.AddFederatedCredential(ctx, admin, tenant.Ref{AppID: id}, credential); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := w.Tenant.AddFederatedCredential(ctx, admin, tenant.Ref{AppID: app.AppID}, credential); err != nil {
+		t.Fatal(err)
 	}
-	if a := w.list(bearer.access(t, bearer.key, jose.RS256, nil)); a.Code != http.StatusUnauthorized {
-		t.Errorf("of two applications: %d %s", a.Code, a.Body)
+	raw := bearer.access(t, bearer.key, jose.RS256, nil)
+	if a := w.list(raw); a.Code != http.StatusOK {
+		t.Fatalf("%d %s", a.Code, a.Body)
+	}
+	if _, err := w.Tenant.AddFederatedCredential(ctx, admin, tenant.Ref{AppID: owned.AppID}, credential); !errors.As(err, &refused) || refused.Code != tenant.ObjectConflict {
+		t.Errorf("for two applications: %v", err)
+	}
+	if a := w.list(raw); a.Code != http.StatusOK { // and the first is left as it was
+		t.Errorf("%d %s", a.Code, a.Body)
 	}
 }
+
+// What an owner made before an issuer became one of access tokens does not count for it.
+func TestEarlierCredentialsDoNotCount(t *testing.T) {
+	bearer := newForeign(t)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: bearer.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t.TempDir(), rootKey(t))
+	w, ctx := newWorld(t, o), context.Background()
+	developer := tenant.User{ID: "33333333-3333-4333-8333-333333333333", Name: "developer@coffer.local", DisplayName: "Developer"}
+	if err := w.Tenant.EnsureUser(ctx, developer, true); err != nil {
+		t.Fatal(err)
+	}
+	admin := access.Caller{TenantID: w.Tenant.TenantID(), ObjectID: developer.ID}
+	credential := tenant.FederatedCredential{Name: "outside", Issuer: bearer.URL, Subject: "workload", Audiences: []string{vaultAudience}}
+	if _, err := w.Tenant.AddFederatedCredential(ctx, admin, tenant.Ref{AppID: app.AppID}, credential); err != nil {
+		t.Fatal(err)
+	}
+	own := w.Tenant.Issuer()
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.BearerIssuers = []server.BearerConfig{{IssuerConfig: server.IssuerConfig{URL: bearer.URL, CAFile: ca}}}
+	again := newWorld(t, o)
+	if a := again.list(bearer.access(t, bearer.key, jose.RS256, nil)); a.Code != http.StatusUnauthorized {
+		t.Errorf("%d %s", a.Code, a.Body)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.BearerIssuers = []server.BearerConfig{{IssuerConfig: server.IssuerConfig{URL: own}}}
+	if core, err := server.Open(ctx, o); err == nil || !strings.Contains(err.Error(), "this installation's own") {
+		t.Errorf("our own issuer as an outside one: %v", err)
+		_ = core.Close()
+	}
+}
+
+// A token that is meant for a service elsewhere is not taken, whatever a credential names.
+func TestOutsideAudiencesAreOurs(t *testing.T) {
+	bearer, assertion := newForeign(t), newForeign(t)
+	w, admin := trusting(t, bearer, assertion)
+	credential := tenant.FederatedCredential{Name: "outside", Issuer: bearer.URL, Subject: "workload", Audiences: []string{graphID, "https://graph.microsoft.com"}}
+	if _, err := w.Tenant.AddFederatedCredential(context.Background(), admin, tenant.Ref{AppID: app.AppID}, credential); err != nil {
+		t.Fatal(err)
+	}
+	for audience, want := range map[string]int{graphID: http.StatusUnauthorized, "https://graph.microsoft.com": http.StatusOK} {
+		r := httptest.NewRequest(http.MethodGet, "https://graph.microsoft.com/v1.0/organization", nil)
+		r.Header.Set("Authorization", "Bearer "+bearer.access(t, bearer.key, jose.RS256, map[string]any{"aud": audience}))
+		out := httptest.NewRecorder()
+		if w.Handler().ServeHTTP(out, r); out.Code != want {
+			t.Errorf("%s: %d %s", audience, out.Code, out.Body)
+		}
+	}
+}
+
+// graphID is the directory's well-known id, which is also the service's.
+const graphID = "00000003-0000-0000-c000-000000000000"
 
 func TestBearerIssuersInTheConfiguration(t *testing.T) {
 	for text, want := range map[string]string{

@@ -53,6 +53,8 @@ type federatedRecord struct {
 	Issuer      string   `json:"issuer"`
 	Subject     string   `json:"subject"`
 	Audiences   []string `json:"audiences"`
+	// Bearer says that an administrator made it while its issuer was one of access tokens.
+	Bearer bool `json:"bearer,omitempty"`
 }
 
 // userRecord is somebody who signs in with a password that Coffer holds. What permissions

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"coffer/internal/token"
 )
@@ -14,6 +15,8 @@ type Outside struct {
 	Subject   string
 	Audiences []string
 	TenantID  string // claim tid; empty: it has none
+	// Unix seconds; zero: the token does not say.
+	IssuedAt, Expires int64
 }
 
 // Assertions verifies tokens of the outside issuers that the configuration names.
@@ -103,6 +106,9 @@ func (s *Service) checkOutsideAssertion(ctx context.Context, record applicationR
 	case err != nil:
 		return refuse("invalid_client", NumberAssertion, "Client assertion failed signature validation: it is not signed by a key of the issuer '%s'.", clip(issuer))
 	}
+	if s.tooLong(found) {
+		return refuse("invalid_client", NumberAssertionTimes, "Client assertion is not within its valid time range. It has a lifetime of up to 24 hours.")
+	}
 	of = slices.DeleteFunc(of, func(f federatedRecord) bool { return f.Subject != found.Subject })
 	if len(of) == 0 {
 		return refuse("invalid_client", NumberOutsideSubject, "No matching federated identity record found for presented assertion subject '%s'.", clip(found.Subject))
@@ -111,6 +117,19 @@ func (s *Service) checkOutsideAssertion(ctx context.Context, record applicationR
 		return refuse("invalid_client", NumberOutsideAudience, "No matching federated identity record found for presented assertion audience '%s'.", clip(strings.Join(found.Audiences, " ")))
 	}
 	return nil
+}
+
+// maxAssertion is how long an assertion is valid at most, as those are that clients sign.
+const maxAssertion = 24 * time.Hour
+
+// tooLong reports whether a token lives longer: since its issue, or from now on if it does
+// not say when that was.
+func (s *Service) tooLong(o Outside) bool {
+	since := o.IssuedAt
+	if since == 0 {
+		since = s.config.Now().Unix()
+	}
+	return o.Expires-since > int64(maxAssertion.Seconds())
 }
 
 // exchangeAudience is the audience of a credential that names none.

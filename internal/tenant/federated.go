@@ -86,6 +86,10 @@ func (s *Service) AddFederatedCredential(ctx context.Context, caller access.Call
 		if err := s.mayTrust(ctx, caller, record.Issuer); err != nil {
 			return err
 		}
+		record.Bearer = s.isBearer(record.Issuer)
+		if err := d.isOnly(record); err != nil {
+			return err
+		}
 		a.Federated = append(a.Federated, record)
 		out = record.show()
 		return a.checkFederated(record)
@@ -118,8 +122,25 @@ func (s *Service) UpdateFederatedCredential(ctx context.Context, caller access.C
 				return err
 			}
 		}
+		record.Bearer = s.isBearer(record.Issuer)
+		if err := d.isOnly(*record); err != nil {
+			return err
+		}
 		return d.application.checkFederated(*record)
 	}})
+}
+
+// isOnly refuses a credential for access tokens of a subject that another application has
+// already: of two, neither would be meant for sure.
+func (d *draft) isOnly(f federatedRecord) error {
+	for _, a := range d.directory.applications {
+		if f.Bearer && a.value.AppID != d.application.AppID && slices.ContainsFunc(a.value.Federated, func(other federatedRecord) bool {
+			return other.Bearer && other.Issuer == f.Issuer && other.Subject == f.Subject
+		}) {
+			return objectConflict("Another application has a credential for access tokens of the issuer and subject: %s.", a.value.AppID)
+		}
+	}
+	return nil
 }
 
 // RemoveFederatedCredential removes one. The error is ObjectNotFound.

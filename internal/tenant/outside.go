@@ -52,7 +52,8 @@ func (s *Service) isBearer(issuer string) bool {
 }
 
 // outsideCaller returns the application that an outside issuer's token is of. The audience
-// has to be one of the door's, exactly, and one that the credential names.
+// has to be one of the door's, exactly, of this installation alone, and one that the
+// credential names.
 func (s *Service) outsideCaller(ctx context.Context, issuer, raw string, audiences []string) (access.Caller, error) {
 	found, err := s.config.Bearers.Verify(ctx, issuer, raw)
 	switch {
@@ -65,7 +66,9 @@ func (s *Service) outsideCaller(ctx context.Context, issuer, raw string, audienc
 	case err != nil:
 		return access.Caller{}, &token.Error{Reason: token.BadSignature}
 	}
-	found.Audiences = slices.DeleteFunc(found.Audiences, func(a string) bool { return !slices.Contains(audiences, a) })
+	found.Audiences = slices.DeleteFunc(found.Audiences, func(a string) bool {
+		return !slices.Contains(audiences, a) || !slices.Contains(s.config.OwnAudiences, a)
+	})
 	if len(found.Audiences) == 0 {
 		return access.Caller{}, &token.Error{Reason: token.WrongAudience}
 	}
@@ -106,10 +109,10 @@ func (s *Service) outsideApplication(ctx context.Context, id outsideID, audience
 }
 
 // admits reports whether one of the application's credentials is of the issuer and the
-// subject and names one of the audiences. One that names none is for the token endpoint.
+// subject, was made for access tokens by an administrator, and names one of the audiences.
 func (r *applicationRecord) admits(id outsideID, audiences []string) bool {
 	return slices.ContainsFunc(r.Federated, func(f federatedRecord) bool {
-		return f.Issuer == id.issuer && f.Subject == id.subject && slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(f.Audiences, a) })
+		return f.Bearer && f.Issuer == id.issuer && f.Subject == id.subject && slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(f.Audiences, a) })
 	})
 }
 

@@ -102,6 +102,9 @@ type Config struct {
 	// Bearers verifies access tokens of outside issuers, see outside.go; nil: only our own
 	// are taken.
 	Bearers Assertions
+	// OwnAudiences are those of this installation alone. A token of a bearer issuer has one of
+	// them: one that is meant for a service elsewhere is not taken here.
+	OwnAudiences []string
 	// DeviceUser is the name of the user for whom every device code is approved at once; empty:
 	// an administrator approves each.
 	DeviceUser string

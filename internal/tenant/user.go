@@ -130,7 +130,7 @@ func (s *Service) UpdateUser(ctx context.Context, caller access.Caller, ref stri
 	})
 }
 
-// DeleteUser removes a user, their role assignments and their ownership. Their tokens are
+// DeleteUser removes a user and their role assignments; an owner who is gone has no rights. Their tokens are
 // refused from the next request on. The error is ObjectNotFound.
 func (s *Service) DeleteUser(ctx context.Context, caller access.Caller, ref string) error {
 	return s.changeUsers(ctx, caller, userOperation{"UserDelete", "users/delete", ref}, UserEdit{}, func(g seal.Grant, d *directory, _ userRecord) ([]change, error) {

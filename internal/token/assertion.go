@@ -53,13 +53,12 @@ func AssertionIssuer(raw string) string {
 		return ""
 	}
 	body, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims struct {
-		Issuer string `json:"iss"`
-	}
-	if err != nil || json.Unmarshal(body, &claims) != nil {
+	var claims map[string]json.RawMessage // names to the letter, as whoever verifies the token reads them
+	var issuer string
+	if err != nil || json.Unmarshal(body, &claims) != nil || json.Unmarshal(claims["iss"], &issuer) != nil {
 		return ""
 	}
-	return claims.Issuer
+	return issuer
 }
 
 // VerifyAssertion checks a token that a client signed itself, by RS256 or PS256 and with
