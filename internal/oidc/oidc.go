@@ -67,6 +67,7 @@ const (
 // Claims are those that every token has, and All of them, as JSON. Times are Unix
 // seconds; zero: the token has none.
 type Claims struct {
+	Algorithm string // of the signature, as RS256: header alg
 	Issuer    string
 	Subject   string
 	Audience  []string
@@ -148,7 +149,7 @@ func parse(raw string) (*jose.JSONWebSignature, Claims, error) {
 	}
 	payload := signed.UnsafePayloadWithoutVerification()
 	members, ok := members(payload)
-	out := Claims{All: payload}
+	out := Claims{All: payload, Algorithm: signed.Signatures[0].Protected.Algorithm}
 	if !ok || !text(members["iss"], &out.Issuer) || !text(members["sub"], &out.Subject) {
 		return nil, Claims{}, ErrMalformed
 	}

@@ -90,24 +90,12 @@ func (k RootKey) aead(purpose string) (tink.AEAD, error) {
 // ReadRootKeyFile reads a file that WriteRootKeyFile wrote. It refuses a file that
 // anyone but its owner can read, and anything that is no regular file.
 func ReadRootKeyFile(path string) (RootKey, error) {
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return RootKey{}, fmt.Errorf("%w: %s does not exist; without the root key that a store was made with, the store cannot be opened: restore the file", ErrRootKeyFile, path)
-	}
-	if err != nil {
-		return RootKey{}, fmt.Errorf("%w: %w", ErrRootKeyFile, err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return RootKey{}, fmt.Errorf("%w: %w", ErrRootKeyFile, err)
-	case !info.Mode().IsRegular():
+	} else if err == nil && !info.Mode().IsRegular() {
 		return RootKey{}, fmt.Errorf("%w: %s is not a regular file", ErrRootKeyFile, path)
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
-		return RootKey{}, fmt.Errorf("%w: others can read %s (mode %04o); run: chmod 600 %s", ErrRootKeyFile, path, info.Mode().Perm(), path)
 	}
-	text, err := io.ReadAll(io.LimitReader(file, maxRootFile+1))
+	text, err := ReadPrivateFile(path, maxRootFile)
 	if err != nil {
 		return RootKey{}, fmt.Errorf("%w: %w", ErrRootKeyFile, err)
 	}

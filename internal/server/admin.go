@@ -104,7 +104,7 @@ func (c *Core) thenStatus(ctx context.Context, err error) (any, error) {
 	return c.sealStatus(ctx)
 }
 
-// ServeHTTP answers a command.
+// serveCommand answers a command.
 func (c *Core) serveCommand(w http.ResponseWriter, r *http.Request) {
 	request, err := parseAdmin(http.MaxBytesReader(w, r.Body, maxAdmin))
 	var answer any

@@ -23,7 +23,7 @@ func claims(t *testing.T, ids ...string) {
 
 // ask sends a request to a core, as it comes from a listener.
 func (w *world) ask(method, address, token string, body string) (int, http.Header, string) {
-	r := httptest.NewRequest(method, "https://placeholder/", strings.NewReader(body))
+	r := httptest.NewRequest(method, "https://unused.example/", strings.NewReader(body))
 	u, err := url.Parse(address)
 	if err != nil {
 		return 400, nil, "" // no server sees it
@@ -87,7 +87,7 @@ func TestConformHosts(t *testing.T) {
 		"vault.azure.net", "a.demo.vault.azure.net", "demo.vault.azure.net.evil.example", "demo..vault.azure.net", "demo.vault.azure.net..", ".demo.vault.azure.net", "demo.vault.azure.net:443:443", "xn--demo.vault.azure.net",
 		"demo%2evault.azure.net", "demo_.vault.azure.net", "dem0.vault.azure.net", "evil.example", "127.0.0.1", "demovault.azure.net", "demo.vault.azure.net%00", "demo.vault.azure.net@evil.example", strings.Repeat("a", 300) + ".vault.azure.net", "", "demo-.vault.azure.net", "-demo.vault.azure.net",
 	} {
-		r := httptest.NewRequest("GET", "https://placeholder/secrets/one?api-version=7.4", nil)
+		r := httptest.NewRequest("GET", "https://unused.example/secrets/one?api-version=7.4", nil)
 		r.Host, r.TLS = host, nil
 		r.Header.Set("Authorization", "Bearer "+vaults)
 		r.Header.Set("X-Forwarded-Host", "demo.vault.azure.net")

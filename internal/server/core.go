@@ -113,6 +113,9 @@ func Open(ctx context.Context, o Options) (*Core, error) {
 	}
 	opened, err := bolt.Open(o.StorePath, bolt.Options{Ephemeral: o.Ephemeral, MaxSize: o.MaxStore})
 	if err != nil {
+		if o.Sink != nil {
+			err = errors.Join(err, o.Sink.Close())
+		}
 		return nil, err
 	}
 	c := &Core{Store: opened, Options: o}

@@ -96,8 +96,16 @@ func (b bearers) refuse(own string) error {
 	return nil
 }
 
+// accessAlgorithm is the one of access tokens, ours and outside ones, which OpenID Connect
+// Core §3.1.3.7 makes the default; assertions may have any with a public key.
+const accessAlgorithm = "RS256"
+
 func (b bearers) Verify(ctx context.Context, issuer, raw string) (tenant.Outside, error) {
-	found, err := b.assertions.Verify(ctx, issuer, raw)
+	claims, err := b.verifier.Verify(ctx, issuer, raw)
+	if err == nil && claims.Algorithm != accessAlgorithm {
+		return tenant.Outside{}, fmt.Errorf("an access token of %s is signed by %s, and not by %s", issuer, claims.Algorithm, accessAlgorithm)
+	}
+	found, err := outside(claims, err)
 	if want := b.tenants[oidc.Canonical(issuer)]; err == nil && want != "" && !strings.EqualFold(found.TenantID, want) {
 		err = tenant.ErrAssertionTenant
 	}
@@ -105,7 +113,11 @@ func (b bearers) Verify(ctx context.Context, issuer, raw string) (tenant.Outside
 }
 
 func (a assertions) Verify(ctx context.Context, issuer, raw string) (tenant.Outside, error) {
-	claims, err := a.verifier.Verify(ctx, issuer, raw)
+	return outside(a.verifier.Verify(ctx, issuer, raw))
+}
+
+// outside says what the tenant has to know.
+func outside(claims oidc.Claims, err error) (tenant.Outside, error) {
 	switch {
 	case errors.Is(err, oidc.ErrTimes):
 		err = fmt.Errorf("%w: %w", tenant.ErrAssertionTimes, err)

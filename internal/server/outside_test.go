@@ -122,6 +122,8 @@ func TestOutsideAccessTokens(t *testing.T) {
 		"expired":                      bearer.access(t, bearer.key, jose.RS256, map[string]any{"exp": time.Now().Add(-2 * time.Minute).Unix()}),
 		"no end":                       bearer.access(t, bearer.key, jose.RS256, map[string]any{"exp": nil}),
 		"another's signature":          bearer.access(t, assertion.key, jose.RS256, nil),
+		"PS256":                        bearer.access(t, bearer.key, jose.PS256, nil),
+		"RS512":                        bearer.access(t, bearer.key, jose.RS512, nil),
 		"HS256":                        bearer.access(t, bearer.key.N.Bytes(), jose.HS256, nil),
 		"our issuer, its key":          bearer.access(t, bearer.key, jose.RS256, map[string]any{"iss": w.Tenant.Issuer()}),
 		"an issuer for sign-ins alone": assertion.access(t, assertion.key, jose.RS256, nil),

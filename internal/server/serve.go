@@ -10,11 +10,11 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
 	"coffer/internal/httpd"
+	"coffer/internal/seal"
 )
 
 // The limits of connections under `coffer serve`.
@@ -63,8 +63,9 @@ func Serve(ctx context.Context, c Config, log *slog.Logger, access func(httpd.Ac
 	stopped := make(chan error, 1)
 	go func() { stopped <- front.ServeTLS(listener, "", "") }()
 	ready(listener.Addr())
-	following, ended := context.WithCancel(ctx)
-	go follow(following, hangup, core, secure, log)
+	following, end := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() { follow(following, hangup, core, secure, log); close(ended) }()
 	select {
 	case err = <-stopped:
 	case <-ctx.Done():
@@ -74,7 +75,8 @@ func Serve(ctx context.Context, c Config, log *slog.Logger, access func(httpd.Ac
 			err = errors.Join(err, front.Close())
 		}
 	}
-	ended()
+	end()
+	<-ended
 	return errors.Join(err, admin(), monitor.Close(), core.Close())
 }
 
@@ -157,14 +159,8 @@ func (c Config) readCertificate() (tls.Certificate, error) {
 	return tls.X509KeyPair(chain, key)
 }
 
-// ReadPrivate reads a file that only its owner may read.
-func ReadPrivate(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("others can read %s (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	return os.ReadFile(path)
-}
+// ReadPrivate reads a file that only its owner may read (see seal.ReadPrivateFile).
+func ReadPrivate(path string) ([]byte, error) { return seal.ReadPrivateFile(path, maxPrivate) }
+
+// maxPrivate bounds a private file that is no root key: a TLS key, a token; in bytes.
+const maxPrivate = 64 << 10

@@ -55,6 +55,9 @@ type Seal struct {
 
 var _ seal.Provider = (*Seal)(nil)
 
+// maxSecret bounds a client secret, in bytes.
+const maxSecret = 4096
+
 // within bounds one question, with its retries.
 const within = 30 * time.Second
 
@@ -126,7 +129,7 @@ func (c Config) credential(o policy.ClientOptions) (azcore.TokenCredential, erro
 		}
 		return azidentity.NewManagedIdentityCredential(&identity)
 	}
-	secret, err := os.ReadFile(c.SecretFile)
+	secret, err := seal.ReadPrivateFile(c.SecretFile, maxSecret)
 	if err != nil {
 		return nil, fmt.Errorf("the client secret of the seal cannot be read: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -112,6 +113,17 @@ func (broken) Do(*http.Request) (*http.Response, error) { return nil, errNet }
 
 // errNet is not worth a second try.
 var errNet error = &azcore.ResponseError{StatusCode: http.StatusBadGateway, ErrorCode: "Gateway"}
+
+// A client secret that others can read is refused before anybody is asked.
+func TestSecretFileIsPrivate(t *testing.T) {
+	_, config := newVault(t)
+	if err := os.Chmod(config.SecretFile, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := azure.New(config); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("%v", err)
+	}
+}
 
 func TestKeyAddresses(t *testing.T) {
 	for _, key := range []string{"", "http://a.vault.azure.net/keys/k", "https://a.vault.azure.net/keys/", "https://a.vault.azure.net/secrets/k", "https://a.vault.azure.net/keys/k/" + "0123456789abcdef0123456789abcdef", "https://u@a/keys/k", "https://a/keys/k?x=1"} {

@@ -14,9 +14,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"runtime"
 
 	"golang.org/x/crypto/argon2"
 
@@ -78,19 +75,7 @@ func New(passphrase []byte, source string, cost Cost) (*Seal, error) {
 
 // ReadFile reads the passphrase from a file, which nobody but its owner may read.
 func ReadFile(path string) (*Seal, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("the passphrase cannot be read: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("the passphrase cannot be read: %w", err)
-	}
-	if runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("others can read the passphrase in %s (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, most+3))
+	text, err := seal.ReadPrivateFile(path, most+2)
 	if err != nil {
 		return nil, fmt.Errorf("the passphrase cannot be read: %w", err)
 	}

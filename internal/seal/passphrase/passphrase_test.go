@@ -62,7 +62,7 @@ func TestPassphraseFile(t *testing.T) {
 		err  string
 	}{
 		"good": {"six random words or more\n", 0o600, ""}, "open": {"six random words or more\n", 0o640, "chmod 600"},
-		"short": {"short\n", 0o600, "needs 12"}, "long": {strings.Repeat("x", 2000), 0o600, "needs 12"}, "empty": {"", 0o600, "needs 12"},
+		"short": {"short\n", 0o600, "needs 12"}, "long": {strings.Repeat("x", 1025), 0o600, "needs 12"}, "longer": {strings.Repeat("x", 2000), 0o600, "more than"}, "empty": {"", 0o600, "needs 12"},
 	} {
 		_ = os.Remove(path)
 		if err := os.WriteFile(path, []byte(test.text), test.mode); err != nil {

@@ -7,8 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -167,16 +165,12 @@ func (s *Seal) find(p *pkcs11.Ctx, session pkcs11.SessionHandle) (pkcs11.ObjectH
 	return found[0], nil
 }
 
+// maxPIN bounds a PIN, in bytes.
+const maxPIN = 256
+
 // readPIN reads the PIN, which nobody but the file's owner may read.
 func readPIN(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("the PIN of the token cannot be read: %w", err)
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("others can read the PIN in %s (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	text, err := os.ReadFile(path)
+	text, err := seal.ReadPrivateFile(path, maxPIN)
 	if err != nil {
 		return "", fmt.Errorf("the PIN of the token cannot be read: %w", err)
 	}
