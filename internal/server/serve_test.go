@@ -110,6 +110,21 @@ func startNode(t *testing.T, more string, prepare ...func(dir string)) *node {
 	return n
 }
 
+// awaitKey asks for the keys of the tokens, an answer that waits for the first one to be
+// made: until then the node is not ready, which is right and not what these tests are about.
+func (n *node) awaitKey() {
+	n.t.Helper()
+	response, err := n.client.Get("https://login." + testDomain + "/common/discovery/keys")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	n.client.CloseIdleConnections()
+	if response.StatusCode != http.StatusOK {
+		n.t.Fatalf("the keys of the tokens: %s", response.Status)
+	}
+}
+
 // connect returns a client whose connections all go to the node, each beginning with first.
 func (n *node) connect(first []byte) *http.Client {
 	pool := x509.NewCertPool()
@@ -369,6 +384,7 @@ func TestAdminListenerNeedsItsToken(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	n.awaitKey()
 	_, after, _ := strings.Cut(n.log.String(), `"health and metrics" address=`)
 	address, _, _ := strings.Cut(after, "\n")
 	_, port, _ := net.SplitHostPort(address)
