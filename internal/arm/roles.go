@@ -165,17 +165,17 @@ func (d *Door) roleAssignment(t tenant.RoleAssignment, made bool) roleAssignment
 var assignmentFilter = regexp.MustCompile(`(?i)^(?:(atScope\(\))|principalId\s+eq\s+'?([0-9a-f-]*)'?|assignedTo\('([0-9a-f-]*)'\))$`)
 
 func (d *Door) listRoleAssignments(r request) (answer, error) {
-	above, principal := false, ""
+	above, principal, assignedTo := false, "", ""
 	for _, part := range filterParts(r.query.Get("$filter")) {
 		found := assignmentFilter.FindStringSubmatch(part)
 		if found == nil {
 			return answer{}, badFilter("atScope(), principalId eq 'OBJECTID' or assignedTo('OBJECTID')")
 		}
 		above = above || found[1] != ""
-		principal += found[2] + found[3]
+		principal, assignedTo = principal+found[2], assignedTo+found[3]
 	}
 	scope := strings.TrimRight(strings.ToLower(r.scopePath()), "/")
-	assignments, err := d.Tenant.ListRoleAssignments(r.ctx, r.caller, r.scopePath(), func(t tenant.RoleAssignment) bool {
+	assignments, err := d.Tenant.ListRoleAssignments(r.ctx, r.caller, r.scopePath(), assignedTo, func(t tenant.RoleAssignment) bool {
 		below := len(strings.TrimRight(t.Scope, "/")) > len(scope)
 		return !(above && below) && (principal == "" || strings.EqualFold(principal, t.PrincipalID))
 	})

@@ -42,11 +42,21 @@ func Bodies() map[string]any {
 		IDs   []string `json:"ids"`
 		Types []string `json:"types"`
 	}
-	return map[string]any{
+	out := map[string]any{
+		"POST groups": groupBody{}, "PATCH groups/{id}": groupBody{}, "POST groups/{id}/members/$ref": reference{}, "POST groups/{id}/owners/$ref": reference{},
 		"POST applications": applicationBody{}, "PATCH applications/{id}": applicationBody{}, "POST applications/{id}/addPassword": password{}, "POST applications/{id}/removePassword": key{},
 		"POST applications/{id}/owners/$ref": reference{}, "POST applications/{id}/federatedIdentityCredentials": federatedBody{}, "PATCH applications/{id}/federatedIdentityCredentials/{sub}": federatedBody{},
 		"POST servicePrincipals": principalBody{}, "PATCH servicePrincipals/{id}": principalBody{}, "POST servicePrincipals/{id}/addPassword": password{}, "POST servicePrincipals/{id}/removePassword": key{},
 		"POST users": userBody{}, "PATCH users/{id}": userBody{}, "POST directoryObjects/getByIds": ids{},
 		"POST deviceCodes/approve": deviceBody{}, "POST deviceCodes/decline": deviceBody{},
 	}
+	for _, r := range routes {
+		switch {
+		case strings.HasSuffix(r.pattern, "/getMemberGroups"):
+			out[r.method+" "+r.pattern] = memberGroupsBody{}
+		case strings.HasSuffix(r.pattern, "/checkMemberGroups"):
+			out[r.method+" "+r.pattern] = checkGroupsBody{}
+		}
+	}
+	return out
 }

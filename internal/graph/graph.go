@@ -1,15 +1,16 @@
 // Package graph is the door of the directory: the part of Microsoft Graph v1.0 by which
-// clients of key vaults find and make applications, service principals and users. It turns a
-// request into one call of tenant.Service and the answer into JSON. Who may do what is
-// decided below it: every principal of the tenant may read, owners change what they own.
+// clients of key vaults find and make applications, service principals, users and groups. It
+// turns a request into one call of tenant.Service and the answer into JSON. Who may do what
+// is decided below it: every principal of the tenant may read, owners change what they own.
 //
 // A request is looked at in this order: token, path, method, query, body, and then everything
 // that needs the directory. /v1.0 and /beta are the same.
 //
 // To find something: routes.go has the table of all routes; applications.go,
-// principals.go, credentials.go, users.go and objects.go what they call; filter.go reads
-// $filter; list.go answers collections; wire.go has the JSON; errors.go the one table from
-// error codes to HTTP. Legacy answers for the predecessor, which is not served.
+// principals.go, credentials.go, users.go, groups.go, memberships.go and objects.go what they
+// call; filter.go reads $filter; list.go answers collections; wire.go has the JSON; errors.go
+// the one table from error codes to HTTP. Legacy answers for the predecessor, which is not
+// served.
 package graph
 
 import (

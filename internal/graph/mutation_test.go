@@ -20,7 +20,9 @@ func TestConformBodyMutations(t *testing.T) {
 		"PATCH applications/{id}": {"displayName": "y", "identifierUris": []string{}, "keyCredentials": []object{{"key": certificate(t, 2048)}}}, "POST applications/{id}/addPassword": {"passwordCredential": object{"displayName": "p", "startDateTime": "2026-01-01T00:00:00Z", "endDateTime": "2099-01-01T00:00:00Z"}},
 		"POST applications/{id}/federatedIdentityCredentials": federated("two", "two"), "PATCH applications/{id}/federatedIdentityCredentials/{sub}": {"subject": "three", "issuer": "https://a", "audiences": []string{"b"}, "description": "c"},
 		"PATCH servicePrincipals/{id}": {"accountEnabled": true, "keyCredentials": []object{{"key": certificate(t, 2048)}}}, "POST directoryObjects/getByIds": {"ids": []string{unknown}, "types": []string{"user"}},
-		"PATCH users/{id}": {"displayName": "z", "accountEnabled": true, "userPrincipalName": "same@coffer.local"},
+		"POST groups":       {"displayName": "g", "description": "d", "mailNickname": "n", "mailEnabled": false, "securityEnabled": true, "groupTypes": []string{}, "owners@odata.bind": []string{base + "/directoryObjects/" + c.id}},
+		"PATCH groups/{id}": {"displayName": "h", "description": "e", "mailNickname": "m", "mailEnabled": false, "securityEnabled": true},
+		"PATCH users/{id}":  {"displayName": "z", "accountEnabled": true, "userPrincipalName": "same@coffer.local"},
 	}
 	into, sent, hashed := graph.Bodies(), 0, 0
 	for i, row := range graph.Rows() {
@@ -80,12 +82,14 @@ func TestConformPathGames(t *testing.T) {
 	c := newClient(t)
 	o := c.newThings(c, "mine", nil)
 	id, oid, user := o.app["id"].(string), o.principal["id"].(string), o.user["id"].(string)
+	group := o.group["id"].(string)
 	plain := c.as(c.server.NewPrincipal("plain"))
 	before := c.seen(o)
 	for _, path := range []string{
 		"/applications/../servicePrincipals/" + oid, "/applications/%2e%2e/users/" + user, "/applications/" + id + "%2f..%2f" + id, "/applications/" + id + "/../" + id, "/./applications/" + id, "//applications/" + id, "/applications//" + id, "/applications/" + id + "//addPassword",
 		"/applications/" + id + "%00", "/applications/" + id + "%20", "/applications/" + id + ".", "/applications/" + id + "%2faddPassword", "/applications(appId='" + o.app["appId"].(string) + "')", "/applications(appId='" + o.app["appId"].(string) + "')/addPassword", "/applications(appId='x'%20or%20appId='" + o.app["appId"].(string) + "')",
 		"/applications('" + id + "')", "/APPLICATIONS/" + strings.ToUpper(id), "/applications/" + id + ";x", "/users/" + user + "/../" + user, "/users/mine%40coffer.local%00", "/users/" + strings.Repeat("u", 9000), "/users/%ff", "/me/../users/" + user, "/servicePrincipals/" + oid + "/addPassword/", "/servicePrincipals/" + strings.Repeat("%2f", 300), "/" + strings.Repeat("x", 9000),
+		"/groups/" + group + "/members/" + oid + "/$ref", "/groups/" + group + "//members/$ref", "/groups/x/../" + group, "/groups('" + group + "')", "/Groups/" + strings.ToUpper(group) + "/owners/" + c.id + "/$REF",
 		"/applications/" + id + "/owners/" + oid + "/$ref", "/applications/" + id + "/owners/..%2f" + oid + "/$ref",
 	} {
 		if _, err := url.Parse(base + path); err != nil {

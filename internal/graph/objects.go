@@ -36,6 +36,8 @@ func wanted(o tenant.Object, types []string) bool {
 		kind = "servicePrincipal"
 	case o.User != nil:
 		kind = "user"
+	case o.Group != nil:
+		kind = "group"
 	}
 	return len(types) == 0 || slices.ContainsFunc(types, func(name string) bool {
 		return strings.EqualFold(name, kind) || strings.EqualFold(name, "directoryObject")
@@ -58,19 +60,32 @@ func listOwners(principal bool) func(*Door, request) (answer, error) {
 }
 
 func (d *Door) addOwner(r request) (answer, error) {
+	id, err := r.reference()
+	if err != nil {
+		return answer{}, err
+	}
+	return noContent(d.Tenant.AddOwner(r.ctx, r.caller, r.ref(false), id))
+}
+
+// reference reads the object that a body refers to.
+func (r request) reference() (string, error) {
 	var body struct {
 		ID string `json:"@odata.id"`
 	}
 	if err := r.decode(&body); err != nil {
-		return answer{}, err
+		return "", err
 	}
-	// https://graph.microsoft.com/v1.0/directoryObjects/ID, or under users or
-	// servicePrincipals.
-	link, err := url.Parse(body.ID)
+	return referred(body.ID)
+}
+
+// referred takes the id out of https://graph.microsoft.com/v1.0/directoryObjects/ID, or one
+// under users or servicePrincipals.
+func referred(address string) (string, error) {
+	link, err := url.Parse(address)
 	if err != nil || !strings.Contains(link.Path, "/") {
-		return answer{}, badRequest("The request has to have '@odata.id', the address of an object of the directory.")
+		return "", badRequest("The request has to have '@odata.id', the address of an object of the directory.")
 	}
-	return noContent(d.Tenant.AddOwner(r.ctx, r.caller, r.ref(false), link.Path[strings.LastIndexByte(link.Path, '/')+1:]))
+	return link.Path[strings.LastIndexByte(link.Path, '/')+1:], nil
 }
 
 func (d *Door) removeOwner(r request) (answer, error) {
@@ -83,14 +98,4 @@ func (d *Door) listOrganizations(r request) (answer, error) {
 	return whole(r, "organization", []string{id}, func(id string) organization {
 		return organization{ID: id, DisplayName: "Coffer", TenantType: "AAD", VerifiedDomains: []verifiedDomain{{d.Domain, "Managed", true, true}}}
 	}), err
-}
-
-// listGroups shows none: there are no groups in the directory yet.
-func (d *Door) listGroups(r request) (answer, error) {
-	ids, err := d.Tenant.ListGroups(r.ctx, r.caller)
-	return whole(r, "groups", ids, func(id string) string { return id }), err
-}
-
-func (d *Door) getGroup(r request) (answer, error) {
-	return answer{}, d.Tenant.FindGroup(r.ctx, r.caller, r.names["id"])
 }

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"coffer/internal/tenant"
 )
 
 // A right says who may use a route. The rule is tenant's; a test holds the two together.
@@ -26,11 +29,39 @@ type route struct {
 }
 
 // routes is everything that the door has. Fixed words stand before placeholders.
-var routes = []route{
+var routes = slices.Concat(objects,
+	memberships("me", func(request) tenant.Holder { return tenant.Holder{Me: true} }),
+	memberships("users/{id}", func(r request) tenant.Holder { return tenant.Holder{User: r.names["id"]} }),
+	memberships("groups/{id}", func(r request) tenant.Holder { return tenant.Holder{Group: r.names["id"]} }),
+	memberships("servicePrincipals/{id}", func(r request) tenant.Holder { return tenant.Holder{Principal: r.ref(true)} }),
+	memberships("directoryObjects/{id}", func(r request) tenant.Holder { return tenant.Holder{ID: r.names["id"]} }),
+)
+
+// memberships are the routes that ask in which groups somebody is.
+func memberships(of string, holder func(request) tenant.Holder) []route {
+	return []route{
+		{"GET", of + "/memberOf", anyone, false, listMemberships(holder)},
+		{"GET", of + "/transitiveMemberOf", anyone, false, listMemberships(holder)},
+		{"POST", of + "/getMemberGroups", anyone, true, getMemberGroups(holder)},
+		{"POST", of + "/checkMemberGroups", anyone, true, checkMemberGroups(holder)},
+	}
+}
+
+var objects = []route{
 	{"GET", "me", anyone, false, (*Door).getMe},
 	{"GET", "organization", anyone, false, (*Door).listOrganizations},
 	{"GET", "groups", anyone, false, (*Door).listGroups},
+	{"POST", "groups", administrator, true, (*Door).createGroup},
 	{"GET", "groups/{id}", anyone, false, (*Door).getGroup},
+	{"PATCH", "groups/{id}", owner, true, (*Door).updateGroup},
+	{"DELETE", "groups/{id}", owner, false, (*Door).deleteGroup},
+	{"GET", "groups/{id}/members", anyone, false, (*Door).listMembers},
+	{"GET", "groups/{id}/transitiveMembers", anyone, false, (*Door).listMembers},
+	{"POST", "groups/{id}/members/$ref", owner, true, (*Door).addMember},
+	{"DELETE", "groups/{id}/members/{sub}/$ref", owner, false, (*Door).removeMember},
+	{"GET", "groups/{id}/owners", anyone, false, (*Door).listGroupOwners},
+	{"POST", "groups/{id}/owners/$ref", owner, true, (*Door).addGroupOwner},
+	{"DELETE", "groups/{id}/owners/{sub}/$ref", owner, false, (*Door).removeGroupOwner},
 
 	{"GET", "applications", anyone, false, (*Door).listApplications},
 	{"POST", "applications", anyone, true, (*Door).createApplication},

@@ -10,7 +10,7 @@ import (
 
 // rights are who may use each route, as the design has it: a principal of the tenant reads
 // everything and makes applications, an owner changes what is its own, users are the
-// administrators'.
+// administrators', and so is the making of groups.
 var rights = map[string]string{
 	"GET me": "anyone", "GET organization": "anyone", "GET groups": "anyone", "GET groups/{id}": "anyone",
 	"GET applications": "anyone", "POST applications": "anyone", "GET applications/{id}": "anyone", "PATCH applications/{id}": "owner", "DELETE applications/{id}": "owner",
@@ -22,12 +22,19 @@ var rights = map[string]string{
 	"GET users": "anyone", "POST users": "administrator", "GET users/{id}": "anyone", "PATCH users/{id}": "administrator", "DELETE users/{id}": "administrator",
 	"POST deviceCodes/approve": "administrator", "POST deviceCodes/decline": "administrator",
 	"POST directoryObjects/getByIds": "anyone", "GET directoryObjects/{id}": "anyone",
+	"POST groups": "administrator", "PATCH groups/{id}": "owner", "DELETE groups/{id}": "owner", "GET groups/{id}/members": "anyone", "GET groups/{id}/transitiveMembers": "anyone", "GET groups/{id}/owners": "anyone",
+	"POST groups/{id}/members/$ref": "owner", "DELETE groups/{id}/members/{sub}/$ref": "owner", "POST groups/{id}/owners/$ref": "owner", "DELETE groups/{id}/owners/{sub}/$ref": "owner",
+	"GET me/memberOf": "anyone", "GET me/transitiveMemberOf": "anyone", "POST me/getMemberGroups": "anyone", "POST me/checkMemberGroups": "anyone",
+	"GET users/{id}/memberOf": "anyone", "GET users/{id}/transitiveMemberOf": "anyone", "POST users/{id}/getMemberGroups": "anyone", "POST users/{id}/checkMemberGroups": "anyone",
+	"GET groups/{id}/memberOf": "anyone", "GET groups/{id}/transitiveMemberOf": "anyone", "POST groups/{id}/getMemberGroups": "anyone", "POST groups/{id}/checkMemberGroups": "anyone",
+	"GET servicePrincipals/{id}/memberOf": "anyone", "GET servicePrincipals/{id}/transitiveMemberOf": "anyone", "POST servicePrincipals/{id}/getMemberGroups": "anyone", "POST servicePrincipals/{id}/checkMemberGroups": "anyone",
+	"GET directoryObjects/{id}/memberOf": "anyone", "GET directoryObjects/{id}/transitiveMemberOf": "anyone", "POST directoryObjects/{id}/getMemberGroups": "anyone", "POST directoryObjects/{id}/checkMemberGroups": "anyone",
 }
 
 // things are what a route can be about, made anew for each.
 type things struct {
-	app, principal, user object
-	key                  string // of a password
+	app, principal, user, group object
+	key                         string // of a password
 }
 
 // newThings makes them; a user costs a hash that is meant to be slow, so one can be given.
@@ -39,19 +46,29 @@ func (c *client) newThings(admin *client, name string, user object) (out things)
 	if out.user = user; user == nil {
 		out.user = admin.want(201, "POST", "/users", newUser(name+"@coffer.local")).body
 	}
+	out.group = admin.want(201, "POST", "/groups", newGroup(name)).body
+	members := "/groups/" + out.group["id"].(string) + "/members/$ref"
+	if c.id != admin.id {
+		admin.want(204, "POST", "/groups/"+out.group["id"].(string)+"/owners/$ref", reference(c.id))
+	}
+	c.want(204, "POST", members, reference(out.principal["id"].(string)))
 	return out
 }
 
 func (o things) path(pattern string) string {
 	collection, _, _ := strings.Cut(pattern, "/")
-	id := map[string]any{"applications": o.app["id"], "servicePrincipals": o.principal["id"], "users": o.user["id"], "directoryObjects": o.app["id"], "groups": unknown}[collection]
+	id := map[string]any{"applications": o.app["id"], "servicePrincipals": o.principal["id"], "users": o.user["id"], "directoryObjects": o.app["id"], "groups": o.group["id"]}[collection]
 	text, _ := id.(string)
-	return "/" + strings.NewReplacer("{id}", text, "{sub}", "one").Replace(pattern)
+	sub := "one"
+	if collection == "groups" {
+		sub = o.principal["id"].(string)
+	}
+	return "/" + strings.NewReplacer("{id}", text, "{sub}", sub).Replace(pattern)
 }
 
 // Every route of the table × nobody, a plain principal, an owner and an administrator.
 func TestConformRoutesTimesRights(t *testing.T) {
-	claims(t, "graph-7-30", "graph-7-31", "graph-7-32", "graph-7-33")
+	claims(t, "graph-7-30", "graph-7-31", "graph-7-32", "graph-7-33", "graph-7-46")
 	admin := newClient(t)
 	owner, plain := admin.as(admin.server.NewPrincipal("owner2")), admin.as(admin.server.NewPrincipal("plain"))
 	nobody := &client{t: t, server: admin.server}
@@ -99,6 +116,9 @@ func TestConformRoutesTimesRights(t *testing.T) {
 
 // body is a good one of a route that takes one.
 func (o things) body(route string) any {
+	if strings.HasSuffix(route, "MemberGroups") {
+		return memberGroups(route)
+	}
 	if body, ok := bodies(o.app, o.key)[route]; ok {
 		if route == "POST users" {
 			return newUser("new-" + o.user["userPrincipalName"].(string))
@@ -112,10 +132,11 @@ func (o things) body(route string) any {
 func (c *client) seen(o things) string {
 	c.t.Helper()
 	text := ""
-	for _, path := range []string{"/applications/" + o.app["id"].(string), "/servicePrincipals/" + o.principal["id"].(string), "/users/" + o.user["id"].(string), "/applications/" + o.app["id"].(string) + "/owners", "/applications/" + o.app["id"].(string) + "/federatedIdentityCredentials"} {
+	group := "/groups/" + o.group["id"].(string)
+	for _, path := range []string{group, group + "/members", group + "/owners", "/applications/" + o.app["id"].(string), "/servicePrincipals/" + o.principal["id"].(string), "/users/" + o.user["id"].(string), "/applications/" + o.app["id"].(string) + "/owners", "/applications/" + o.app["id"].(string) + "/federatedIdentityCredentials"} {
 		text += c.do("GET", path, nil).text
 	}
-	return text + c.do("GET", "/users?$top=999", nil).text
+	return text + c.do("GET", "/users?$top=999", nil).text + c.do("GET", "/groups?$top=999", nil).text
 }
 
 // Whoever is no principal any more, or disabled, gets 401 on every route.

@@ -50,6 +50,21 @@ func newUser(name string) object {
 	return object{"accountEnabled": true, "displayName": "A User", "mailNickname": "u", "userPrincipalName": name, "passwordProfile": object{"password": "a Password of 1 user", "forceChangePasswordNextSignIn": false}}
 }
 
+func newGroup(name string) object {
+	return object{"displayName": name, "mailNickname": "nick", "mailEnabled": false, "securityEnabled": true}
+}
+
+// reference is the body that names an object.
+func reference(id string) object { return object{"@odata.id": base + "/directoryObjects/" + id} }
+
+// memberGroups is the body of a question for memberships.
+func memberGroups(route string) object {
+	if strings.HasSuffix(route, "checkMemberGroups") {
+		return object{"groupIds": []string{unknown}}
+	}
+	return object{"securityEnabledOnly": true}
+}
+
 func federated(name, subject string) object {
 	return object{"name": name, "issuer": "https://token.actions.githubusercontent.com", "subject": subject, "audiences": []string{"api://AzureADTokenExchange"}}
 }
@@ -71,6 +86,10 @@ func bodies(app object, key string) map[string]object {
 		"POST users":                     newUser("b@coffer.local"),
 		"PATCH users/{id}":               {"displayName": "taken over"},
 		"POST directoryObjects/getByIds": {"ids": []string{unknown}},
+		"POST groups":                    newGroup("team"),
+		"PATCH groups/{id}":              {"displayName": "taken over"},
+		"POST groups/{id}/members/$ref":  reference(unknown),
+		"POST groups/{id}/owners/$ref":   reference(unknown),
 		"POST deviceCodes/approve":       {"userCode": "BBBBBBBBBH", "userPrincipalName": "nobody@coffer.local"},
 		"POST deviceCodes/decline":       {"userCode": "BBBBBBBBBH"},
 	}
@@ -85,7 +104,7 @@ func TestRights(t *testing.T) {
 	secret := c.want(200, "POST", "/applications/"+id+"/addPassword", object{}).body
 	c.want(201, "POST", "/applications/"+id+"/federatedIdentityCredentials", federated("one", "one"))
 	user := c.want(201, "POST", "/users", newUser("a@coffer.local")).body
-	byID := map[string]string{"applications": id, "servicePrincipals": principal["id"].(string), "users": user["id"].(string), "directoryObjects": id, "groups": unknown}
+	byID := map[string]string{"applications": id, "servicePrincipals": principal["id"].(string), "users": user["id"].(string), "directoryObjects": id, "groups": c.want(201, "POST", "/groups", newGroup("theirs")).body["id"].(string)}
 	other := c.as(c.server.NewPrincipal("other"))
 	all := bodies(app, secret["keyId"].(string))
 	for _, row := range graph.Rows() {
@@ -95,6 +114,8 @@ func TestRights(t *testing.T) {
 		var body any
 		if given, ok := all[route]; ok {
 			body = given
+		} else if strings.HasSuffix(route, "MemberGroups") {
+			body = memberGroups(route)
 		} else if row.Method == "POST" || row.Method == "PATCH" {
 			t.Errorf("%s has no body in this test", route)
 			continue
@@ -108,7 +129,7 @@ func TestRights(t *testing.T) {
 		if refused := row.ByOwner || row.ByAdmin; denied != refused {
 			t.Errorf("%s: %d %s", route, got.status, got.text)
 		}
-		if row.Method != "GET" && !row.ByOwner && !row.ByAdmin && route != "POST applications" && route != "POST directoryObjects/getByIds" {
+		if row.Method != "GET" && !row.ByOwner && !row.ByAdmin && route != "POST applications" && route != "POST directoryObjects/getByIds" && !strings.HasSuffix(route, "MemberGroups") {
 			t.Errorf("%s is open to everyone", route)
 		}
 	}

@@ -204,6 +204,11 @@ func (d *Door) showObject(o tenant.Object) any {
 		out.Type = typePrefix + "user"
 		return out
 	}
+	if o.Group != nil {
+		out := showGroup(*o.Group)
+		out.Type = typePrefix + "group"
+		return out
+	}
 	out := d.showApplication(*o.Application)
 	out.Type = typePrefix + "application"
 	return out

@@ -22,6 +22,7 @@ type client struct {
 	t      *testing.T
 	server *coffertest.Server
 	token  string
+	id     string // object id
 }
 
 // object is JSON.
@@ -46,7 +47,7 @@ func (c *client) as(p coffertest.Principal) *client {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return &client{t: c.t, server: c.server, token: raw}
+	return &client{t: c.t, server: c.server, token: raw, id: p.ObjectID}
 }
 
 type answer struct {

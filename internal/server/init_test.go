@@ -120,7 +120,7 @@ func TestFirstApplicationAdministers(t *testing.T) {
 		t.Error(err)
 	}
 	all := func(a tenant.RoleAssignment) bool { return a.RoleID == tenant.RoleOwner && a.Scope == "/" }
-	if found, err := core.Tenant.ListRoleAssignments(ctx, caller, "/", all); err != nil || len(found) != 1 || found[0].PrincipalID != app.ObjectID {
+	if found, err := core.Tenant.ListRoleAssignments(ctx, caller, "/", "", all); err != nil || len(found) != 1 || found[0].PrincipalID != app.ObjectID {
 		t.Errorf("%+v, %v", found, err)
 	}
 }

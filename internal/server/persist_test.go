@@ -163,7 +163,16 @@ func TestConformPersistence(t *testing.T) {
 	user := do("UserCreate", 201, p.graph, "POST", "/users", `{"accountEnabled":true,"displayName":"canary-user","userPrincipalName":"canary-name@coffer.local","passwordProfile":{"password":"canary-of-a-user"}}`)
 	do("UserUpdate", 204, p.graph, "PATCH", "/users/"+field(user, "id"), `{"displayName":"canary-jane"}`)
 	do("RoleAssignmentCreate", 201, p.arm, "PUT", vault+auth+"roleAssignments/"+guid, fmt.Sprintf(`{"properties":{"roleDefinitionId":%q,"principalId":%q,"description":"canary-assignment"}}`, guid, field(principal, "id")))
+	group := do("GroupCreate", 201, p.graph, "POST", "/groups", `{"displayName":"canary-group","mailNickname":"canary-nick","description":"canary-description"}`)
+	groupPath := "/groups/" + field(group, "id")
+	do("GroupUpdate", 204, p.graph, "PATCH", groupPath, `{"displayName":"canary-team"}`)
+	do("GroupMemberAdd", 204, p.graph, "POST", groupPath+"/members/$ref", `{"@odata.id":"https://graph.microsoft.com/v1.0/directoryObjects/`+field(user, "id")+`"}`)
+	do("GroupMemberAdd", 204, p.graph, "POST", groupPath+"/members/$ref", `{"@odata.id":"https://graph.microsoft.com/v1.0/directoryObjects/`+field(principal, "id")+`"}`)
+	do("GroupMemberRemove", 204, p.graph, "DELETE", groupPath+"/members/"+field(principal, "id")+"/$ref", "")
+	do("GroupOwnerAdd", 204, p.graph, "POST", groupPath+"/owners/$ref", `{"@odata.id":"https://graph.microsoft.com/v1.0/directoryObjects/`+field(principal, "id")+`"}`)
+	do("GroupOwnerRemove", 204, p.graph, "DELETE", groupPath+"/owners/"+field(principal, "id")+"/$ref", "")
 	// What is to be gone.
+	do("GroupDelete", 204, p.graph, "DELETE", "/groups/"+field(do("GroupCreate", 201, p.graph, "POST", "/groups", `{"displayName":"canary-gone","mailNickname":"x"}`), "id"), "")
 	other := do("ApplicationCreate", 201, p.graph, "POST", "/applications", `{"displayName":"canary-gone"}`)
 	gone := do("ServicePrincipalCreate", 201, p.graph, "POST", "/servicePrincipals", `{"appId":"`+field(other, "appId")+`"}`)
 	do("ServicePrincipalDelete", 204, p.graph, "DELETE", "/servicePrincipals/"+field(gone, "id"), "")
@@ -184,14 +193,14 @@ func TestConformPersistence(t *testing.T) {
 			status, text := p.arm("GET", path, "")
 			fmt.Fprintln(&b, status, text)
 		}
-		for _, path := range []string{"/applications", "/servicePrincipals", "/users", appPath + "/federatedIdentityCredentials", appPath + "/owners"} {
+		for _, path := range []string{"/applications", "/servicePrincipals", "/users", "/groups", groupPath + "/members", groupPath + "/owners", appPath + "/federatedIdentityCredentials", appPath + "/owners"} {
 			status, text := p.graph("GET", path, "")
 			fmt.Fprintln(&b, status, text)
 		}
 		return b.String()
 	}
 	before := state()
-	for _, want := range []string{"canary-patched", "canary-renamed", "canary-changed", "canary-jane", "canary-role", "canary-assignment", `"softDeleteRetentionInDays":11`, `"enablePurgeProtection":true`, "192.0.2.0/24"} {
+	for _, want := range []string{"canary-patched", "canary-renamed", "canary-changed", "canary-jane", "canary-team", "canary-role", "canary-assignment", `"softDeleteRetentionInDays":11`, `"enablePurgeProtection":true`, "192.0.2.0/24"} {
 		if !strings.Contains(before, want) {
 			t.Errorf("%s is not there", want)
 		}

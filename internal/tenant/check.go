@@ -10,10 +10,10 @@ import (
 type Report func(key store.Key, problem string)
 
 // Check looks through the directory of one snapshot: every record opens, applications and
-// their service principals are of each other, users have a principal, and roles are
-// assigned to somebody who is there. An error is the store's.
+// their service principals are of each other, users have a principal, members are in groups
+// that are there, and roles are assigned to somebody who is there. An error is the store's.
 func (s *Service) Check(tx store.Tx, report Report) error {
-	found := checked{principals: map[string]principalRecord{}, applications: map[string]applicationRecord{}, users: map[string]bool{}}
+	found := checked{principals: map[string]principalRecord{}, applications: map[string]applicationRecord{}, users: map[string]bool{}, groups: map[string]bool{}}
 	recs, err := scan(tx, directoryPrefix)
 	if err != nil {
 		return err
@@ -33,6 +33,7 @@ type checked struct {
 	applications map[string]applicationRecord // by folded client id
 	principals   map[string]principalRecord   // by folded object id
 	users        map[string]bool              // folded object ids
+	groups       map[string]bool              // folded object ids
 	roles        rolesRecord
 }
 
@@ -55,6 +56,8 @@ func (s *Service) checkRecord(rec store.Record, found *checked, report Report) {
 		value = &principal
 	case kindUser:
 		value = &user
+	case kindGroup:
+		value = &groupRecord{}
 	case kindDevice:
 		value = &deviceRecord{}
 	default:
@@ -70,6 +73,8 @@ func (s *Service) checkRecord(rec store.Record, found *checked, report Report) {
 		found.applications[name] = application
 	case kindPrincipal:
 		found.principals[name] = principal
+	case kindGroup:
+		found.groups[name] = true
 	case kindUser:
 		found.users[strings.ToLower(user.ObjectID)] = true
 	}
@@ -94,7 +99,18 @@ func (c checked) report(report Report) {
 			report(principalKey(id), "a user has no principal")
 		}
 	}
+	c.reportGroups(report)
 	c.reportRoles(report)
+}
+
+func (c checked) reportGroups(report Report) {
+	for name, p := range c.principals {
+		for _, group := range p.Groups {
+			if !c.groups[strings.ToLower(group)] {
+				report(principalKey(name), "it is a member of the group "+group+", which does not exist")
+			}
+		}
+	}
 }
 
 func (c checked) reportRoles(report Report) {
@@ -109,7 +125,7 @@ func (c checked) reportRoles(report Report) {
 		if !roles[strings.ToLower(a.RoleID)] {
 			report(rolesKey, "the assignment "+a.ID+" is of the role "+a.RoleID+", which does not exist")
 		}
-		if _, ok := c.principals[strings.ToLower(a.PrincipalID)]; !ok && a.PrincipalType != "Group" {
+		if _, ok := c.principals[strings.ToLower(a.PrincipalID)]; !ok && !c.groups[strings.ToLower(a.PrincipalID)] {
 			report(rolesKey, "the assignment "+a.ID+" is to the principal "+a.PrincipalID+", who does not exist")
 		}
 	}

@@ -93,6 +93,7 @@ type directory struct {
 	applications []kept[applicationRecord]
 	principals   []kept[principalRecord] // users are among them
 	users        []kept[userRecord]
+	groups       []kept[groupRecord]
 	roles        store.Record
 
 	byAppID    map[string]int // of applications
@@ -110,10 +111,10 @@ func userKey(name string) store.Key { return userPrefix + store.Key(strings.ToLo
 
 func (s *Service) directory(ctx context.Context) (*directory, error) {
 	d := &directory{}
-	var applications, principals, users []store.Record
+	var applications, principals, users, groups []store.Record
 	err := s.config.Store.View(ctx, func(tx store.Tx) (err error) {
-		applications, principals, users = nil, nil, nil
-		for prefix, into := range map[store.Key]*[]store.Record{applicationPrefix: &applications, principalPrefix: &principals, userPrefix: &users} {
+		applications, principals, users, groups = nil, nil, nil, nil
+		for prefix, into := range map[store.Key]*[]store.Record{applicationPrefix: &applications, principalPrefix: &principals, userPrefix: &users, groupPrefix: &groups} {
 			if *into, err = scan(tx, prefix); err != nil {
 				return err
 			}
@@ -128,6 +129,9 @@ func (s *Service) directory(ctx context.Context) (*directory, error) {
 		return nil, err
 	}
 	if d.principals, err = parse(s, s.principals, principals, kindPrincipal, principalPrefix); err != nil {
+		return nil, err
+	}
+	if d.groups, err = parse(s, s.groups, groups, kindGroup, groupPrefix); err != nil {
 		return nil, err
 	}
 	d.users, err = parse(s, s.users, users, kindUser, userPrefix)

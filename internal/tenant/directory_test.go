@@ -82,7 +82,7 @@ func TestRemovalForgetsRoles(t *testing.T) {
 	admin := w.newAdministrator()
 	count := func(oid string) int {
 		t.Helper()
-		found, err := w.ListRoleAssignments(ctx, admin, "/", func(a tenant.RoleAssignment) bool { return a.PrincipalID == oid })
+		found, err := w.ListRoleAssignments(ctx, admin, "/", "", func(a tenant.RoleAssignment) bool { return a.PrincipalID == oid })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,9 +13,10 @@ type Object struct {
 	Application *ApplicationObject
 	Principal   *PrincipalObject
 	User        *User
+	Group       *Group
 }
 
-// object finds a principal or an application by its object id.
+// object finds a principal, an application or a group by its object id.
 func (d *directory) object(id string) (Object, bool) {
 	if p, ok := d.principal(id); ok {
 		if shown, ok := d.showPrincipal(p); ok {
@@ -29,6 +30,10 @@ func (d *directory) object(id string) (Object, bool) {
 	if app, _, err := d.application(Ref{ID: id}); err == nil {
 		shown, _ := d.showApplication(app)
 		return Object{Application: &shown}, true
+	}
+	if group, err := d.group(id); err == nil {
+		shown, _ := d.showGroup(group)
+		return Object{Group: &shown}, true
 	}
 	return Object{}, false
 }
@@ -107,14 +112,4 @@ func (s *Service) RemoveOwner(ctx context.Context, caller access.Caller, ref Ref
 // GetOrganization returns the id of the tenant.
 func (s *Service) GetOrganization(ctx context.Context, caller access.Caller) (string, error) {
 	return s.tenantID, s.readDirectory(ctx, caller, "OrganizationGet", "organization", s.tenantID, func(*directory) error { return nil })
-}
-
-// ListGroups returns the ids of the groups, of which there are none yet.
-func (s *Service) ListGroups(ctx context.Context, caller access.Caller) ([]string, error) {
-	return nil, s.readDirectory(ctx, caller, "GroupList", "groups", "", func(*directory) error { return nil })
-}
-
-// FindGroup finds no group; the error is ObjectNotFound.
-func (s *Service) FindGroup(ctx context.Context, caller access.Caller, id string) error {
-	return s.readDirectory(ctx, caller, "GroupGet", "groups", id, func(*directory) error { return noObject(id) })
 }

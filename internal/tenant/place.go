@@ -27,7 +27,7 @@ func kindOf(key store.Key) (kind, name string) {
 	for _, c := range []struct {
 		prefix store.Key
 		kind   string
-	}{{applicationPrefix, kindApplication}, {principalPrefix, kindPrincipal}, {userPrefix, kindUser}, {devicePrefix, kindDevice}} {
+	}{{applicationPrefix, kindApplication}, {principalPrefix, kindPrincipal}, {userPrefix, kindUser}, {groupPrefix, kindGroup}, {devicePrefix, kindDevice}} {
 		if name, ok := strings.CutPrefix(string(key), string(c.prefix)); ok && name != "" {
 			return c.kind, name
 		}

@@ -234,17 +234,42 @@ func (s *Service) GetRoleDefinition(ctx context.Context, caller access.Caller, s
 	return out, err
 }
 
-// ListRoleAssignments returns the assignments that match, at the scope, above and below.
-func (s *Service) ListRoleAssignments(ctx context.Context, caller access.Caller, scope string, match func(RoleAssignment) bool) (out []RoleAssignment, err error) {
+// ListRoleAssignments returns the assignments that match, at the scope, above and below. If
+// assignedTo is not empty, only those of that principal and of the groups that it is in.
+func (s *Service) ListRoleAssignments(ctx context.Context, caller access.Caller, scope, assignedTo string, match func(RoleAssignment) bool) (out []RoleAssignment, err error) {
+	holders, err := s.holders(ctx, assignedTo)
+	if err != nil {
+		return nil, err
+	}
 	err = s.readRoles(ctx, caller, roleOperation("RoleAssignmentList", "roleAssignments/read", ""), scope, func(t *roleTable) error {
 		for _, a := range t.Assignments {
-			if (within(scope, a.Scope) || within(a.Scope, scope)) && match(a.assignment()) {
+			if (within(scope, a.Scope) || within(a.Scope, scope)) && (assignedTo == "" || holders[strings.ToLower(a.PrincipalID)]) && match(a.assignment()) {
 				out = append(out, a.assignment())
 			}
 		}
 		return nil
 	})
 	return out, err
+}
+
+// holders are a principal and its groups, folded.
+func (s *Service) holders(ctx context.Context, oid string) (map[string]bool, error) {
+	out := map[string]bool{strings.ToLower(oid): true}
+	if oid == "" {
+		return out, nil
+	}
+	recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(oid)})
+	if err != nil || !recs[0].Exists() {
+		return out, explain(err)
+	}
+	var p principalRecord
+	if err := s.open(recs[0], place(kindPrincipal, oid), &p); err != nil {
+		return nil, err
+	}
+	for _, group := range p.Groups {
+		out[strings.ToLower(group)] = true
+	}
+	return out, nil
 }
 
 // GetRoleAssignment returns the assignment of an id at a scope. The error is
@@ -365,9 +390,12 @@ func (s *Service) newAssignment(ctx context.Context, r *rolesRecord, a RoleAssig
 
 // principalType says what a principal is. The error is ErrPrincipalUnknown.
 func (s *Service) principalType(ctx context.Context, oid string) (string, error) {
-	recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(oid)})
+	recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(oid)}, store.Ask{Key: groupKey(oid)})
 	if err != nil {
 		return "", err
+	}
+	if recs[1].Exists() {
+		return "Group", nil
 	}
 	if !recs[0].Exists() {
 		return "", fmt.Errorf("%w: %s", ErrPrincipalUnknown, clip(oid))

@@ -11,6 +11,7 @@
 //	t/sp/{oid}      a service principal
 //	t/key/signing   the key that signs tokens
 //	t/user/{upn}    a user with a password
+//	t/group/{oid}   a group; its members are in their principals'
 //	t/device/{code} what was decided of a device code, by the code that a user types
 //	t/roles         custom role definitions and all role assignments
 //
@@ -40,7 +41,7 @@
 // directory.go has what all of it shares: who may read and change, and in which order.
 // Every principal of the tenant may read. An application, its credentials and its service
 // principal are changed by its owners, and by those who administer the directory; users
-// only by the latter.
+// only by the latter. They alone make groups, too, and owners change them.
 //
 // # The signing key
 //
@@ -121,6 +122,7 @@ type Service struct {
 	// The rest of the directory; see directory.go.
 	applications *store.Cache[applicationRecord]
 	users        *store.Cache[userRecord]
+	groups       *store.Cache[groupRecord]
 	changing     sync.Mutex // held while the directory is changed
 	verifier     *token.Verifier
 	outside      outsideHints
@@ -163,7 +165,7 @@ type tenantRecord struct {
 func Open(ctx context.Context, c Config) (*Service, error) {
 	s := &Service{
 		config: c, principals: store.NewCache[principalRecord](4096), roles: store.NewCache[*roleTable](1), verifier: token.NewVerifier(4096),
-		applications: store.NewCache[applicationRecord](4096), users: store.NewCache[userRecord](4096), guesses: newGuesses(maxGuessed),
+		applications: store.NewCache[applicationRecord](4096), users: store.NewCache[userRecord](4096), groups: store.NewCache[groupRecord](4096), guesses: newGuesses(maxGuessed),
 		signer: signer{closing: make(chan struct{})},
 	}
 	rec, err := s.openTenant(ctx)

@@ -66,12 +66,16 @@ func (s *Service) Me(ctx context.Context, caller access.Caller) (out User, err e
 	err = s.readDirectory(ctx, caller, "MeGet", "users", caller.ObjectID, func(d *directory) error {
 		found, _, err := d.user(caller.ObjectID)
 		if err != nil {
-			return &DirectoryError{Code: DelegatedOnly, Message: "/me request is only valid with delegated authentication flow."}
+			return delegatedOnly()
 		}
 		out, _ = d.showUser(found)
 		return nil
 	})
 	return out, err
+}
+
+func delegatedOnly() error {
+	return &DirectoryError{Code: DelegatedOnly, Message: "/me request is only valid with delegated authentication flow."}
 }
 
 // CreateUser makes a user. Name, display name and password are needed. Errors: BadObject,

@@ -51,6 +51,10 @@ func TestAz(t *testing.T) {
 			if !strings.Contains(out, "login done") {
 				t.Error(out)
 			}
+			out = command(t, t.TempDir(), "", 0, env, binary, "run", "--", "bash", script(t, "az/groups.sh"))
+			if !strings.Contains(out, "groups done") {
+				t.Error(out)
+			}
 			out = command(t, t.TempDir(), "", 0, env, binary, "run", "--identity="+release.identity, "--", "bash", script(t, "az/identity.sh"))
 			if !strings.Contains(out, "identity done") {
 				t.Error(out)
