@@ -364,11 +364,5 @@ func (r *remote) federateDelete() *cobra.Command {
 }
 
 func (r *remote) completeApps(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return r.complete(cmd, begun, func(ctx context.Context, s *client.Session) (names []string, err error) {
-		found, err := s.Directory().List(ctx, "applications", "")
-		for _, app := range found {
-			names = append(names, app.Text("displayName"))
-		}
-		return names, err
-	})
+	return r.completeListed(cmd, begun, "applications", "displayName")
 }

@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.AddCommand(envCommand(), auditCommand())
 	if !isServer(args) {
 		root.AddCommand(sealCommand(), checkCommand(), backupCommand(), restoreCommand())
-		root.AddCommand(vaultCommand(), appCommand(), policyCommand(), roleCommand(), certCommand(), secretCommand(), keyCommand(), deviceCommand())
+		root.AddCommand(vaultCommand(), appCommand(), userCommand(), groupCommand(), policyCommand(), roleCommand(), certCommand(), secretCommand(), keyCommand(), deviceCommand())
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return client.Usagef("%v  (%s --help shows the flags)", err, cmd.CommandPath())

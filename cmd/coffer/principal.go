@@ -8,20 +8,28 @@ import (
 	"coffer/internal/client"
 )
 
-// A principalFlag names whom a permission is for: an application, a user, or whatever has
-// an object id.
-type principalFlag struct{ app, user, object string }
+// A principalFlag names whom a permission is for: an application, a user, the members of a
+// group, or whatever has an object id.
+type principalFlag struct{ app, user, group, object string }
 
 func (p *principalFlag) add(cmd *cobra.Command, r *remote) {
+	p.addOne(cmd, r)
+	cmd.Flags().StringVar(&p.group, "members-of", "", "whoever is in this group of the directory: its `name` or object id")
+	_ = cmd.RegisterFlagCompletionFunc("members-of", r.completeGroups) // the flag is there
+}
+
+// addOne adds the flags without that for a group.
+func (p *principalFlag) addOne(cmd *cobra.Command, r *remote) {
 	cmd.Flags().StringVar(&p.app, "app", "", "the application: its `name`, client id or object id")
 	cmd.Flags().StringVar(&p.user, "user", "", "the user: the `name` that the user signs in with")
 	cmd.Flags().StringVar(&p.object, "object-id", "", "the object `id` of a principal, taken as it is")
-	_ = cmd.RegisterFlagCompletionFunc("app", r.completeApps) // the flag is there
+	_ = cmd.RegisterFlagCompletionFunc("app", r.completeApps) // the flags are there
+	_ = cmd.RegisterFlagCompletionFunc("user", r.completeUsers)
 }
 
 func (p *principalFlag) named() int {
 	n := 0
-	for _, text := range []string{p.app, p.user, p.object} {
+	for _, text := range []string{p.app, p.user, p.group, p.object} {
 		if text != "" {
 			n++
 		}
@@ -29,10 +37,10 @@ func (p *principalFlag) named() int {
 	return n
 }
 
-// check wants exactly one of the three.
+// check wants exactly one of them.
 func (p *principalFlag) check() error {
 	if p.named() != 1 {
-		return client.Usagef("say for whom, by one of --app, --user and --object-id")
+		return client.Usagef("say for whom, by exactly one flag: --app, --user, --object-id, or --members-of where a group can stand")
 	}
 	return nil
 }
@@ -50,6 +58,9 @@ func (p *principalFlag) find(ctx context.Context, s *client.Session) (id, kind s
 	case p.user != "":
 		kind = "User"
 		object, err = s.Directory().User(ctx, p.user)
+	case p.group != "":
+		kind = "Group"
+		object, err = s.Directory().Group(ctx, p.group)
 	default:
 		kind = "ServicePrincipal"
 		object, err = findPrincipal(ctx, s.Directory(), p.app)

@@ -278,7 +278,7 @@ func (r *remote) roleUnassign() *cobra.Command {
 		Example: "  coffer role unassign --role \"Key Vault Secrets User\" --app my-program --vault demo\n  coffer role unassign --id 7f7a…",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (id == "") == (role == "") {
-				return client.Usagef("say which one: --id ID, or --role NAME with --app, --user or --object-id")
+				return client.Usagef("say which one: --id ID, or --role NAME with --app, --user, --members-of or --object-id")
 			}
 			if role != "" {
 				if err := who.check(); err != nil {

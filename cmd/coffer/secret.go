@@ -142,13 +142,24 @@ the end belongs to it. On a terminal one line is asked for and not shown.`,
 	return cmd
 }
 
+// readTyped reads what is typed on a terminal, unseen; ok is false where there is none.
+func readTyped(cmd *cobra.Command, label string) (text string, ok bool, err error) {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return "", false, nil
+	}
+	_, _ = io.WriteString(cmd.ErrOrStderr(), label)
+	typed, err := term.ReadPassword(int(in.Fd()))
+	say(cmd, "")
+	return string(typed), true, err
+}
+
 // readSecret reads a value: a file, standard input, or what is typed on a terminal.
 func readSecret(cmd *cobra.Command, file string) (string, error) {
-	if in, ok := cmd.InOrStdin().(*os.File); ok && file == "-" && term.IsTerminal(int(in.Fd())) {
-		_, _ = io.WriteString(cmd.ErrOrStderr(), "Value (it is not shown): ")
-		typed, err := term.ReadPassword(int(in.Fd()))
-		say(cmd, "")
-		return string(typed), err
+	if file == "-" {
+		if typed, ok, err := readTyped(cmd, "Value (it is not shown): "); ok {
+			return typed, err
+		}
 	}
 	text, err := readInput(cmd, "file", file)
 	if err == nil && !utf8.Valid(text) {

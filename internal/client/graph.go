@@ -74,6 +74,12 @@ func (d *Directory) Patch(ctx context.Context, path string, in any) error {
 	return err
 }
 
+// Refer adds an object to those that another one refers to: path ends in $ref.
+func (d *Directory) Refer(ctx context.Context, path, id string) error {
+	_, err := d.Post(ctx, path, map[string]string{"@odata.id": d.root + "directoryObjects/" + url.PathEscape(id)})
+	return err
+}
+
 // Delete removes an object.
 func (d *Directory) Delete(ctx context.Context, path string) error {
 	_, err := d.do(ctx, http.MethodDelete, path, nil)
@@ -110,13 +116,13 @@ var isID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{1
 
 // Application finds an application by its client id, its object id or its name.
 func (d *Directory) Application(ctx context.Context, name string) (Object, error) {
-	return d.find(ctx, "applications", name)
+	return d.find(ctx, applications, name)
 }
 
 // Principal finds the service principal of an application: by the client id, the
 // principal's own object id, or the name.
 func (d *Directory) Principal(ctx context.Context, name string) (Object, error) {
-	return d.find(ctx, "servicePrincipals", name)
+	return d.find(ctx, principals, name)
 }
 
 // User finds a user by the name that the user signs in with, or by object id.
@@ -124,41 +130,63 @@ func (d *Directory) User(ctx context.Context, name string) (Object, error) {
 	return d.do(ctx, http.MethodGet, "users/"+url.PathEscape(name), nil)
 }
 
-func (d *Directory) find(ctx context.Context, collection, name string) (Object, error) {
-	if !isID.MatchString(name) {
-		return d.findNamed(ctx, collection, name)
+// Group finds a group by its object id or its name.
+func (d *Directory) Group(ctx context.Context, name string) (Object, error) {
+	if isID.MatchString(name) {
+		return d.get(ctx, groups, name)
 	}
-	found, err := d.List(ctx, collection, "appId eq '"+name+"'")
+	return d.findNamed(ctx, groups, name)
+}
+
+// A collection is one of the directory, with the words for what is in it.
+type collection struct{ path, word, command string }
+
+var (
+	applications = collection{"applications", "application", "app"}
+	principals   = collection{"servicePrincipals", "application", "app"}
+	groups       = collection{"groups", "group", "group"}
+)
+
+func (d *Directory) find(ctx context.Context, of collection, name string) (Object, error) {
+	if !isID.MatchString(name) {
+		return d.findNamed(ctx, of, name)
+	}
+	found, err := d.List(ctx, of.path, "appId eq '"+name+"'")
 	if err != nil {
 		return nil, err
 	}
 	if len(found) == 1 {
 		return found[0], nil
 	}
-	object, err := d.do(ctx, http.MethodGet, collection+"/"+name, nil)
+	return d.get(ctx, of, name)
+}
+
+// get reads an object by its id.
+func (d *Directory) get(ctx context.Context, of collection, id string) (Object, error) {
+	object, err := d.do(ctx, http.MethodGet, of.path+"/"+id, nil)
 	var refused *azcore.ResponseError
 	if errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound {
-		return nil, noApplication(name)
+		return nil, of.none(id)
 	}
 	return object, err
 }
 
-func (d *Directory) findNamed(ctx context.Context, collection, name string) (Object, error) {
+func (d *Directory) findNamed(ctx context.Context, of collection, name string) (Object, error) {
 	if name == "" {
-		return nil, Usagef("name the application: its name, its client id or its object id")
+		return nil, Usagef("name the %s: its name or its id", of.word)
 	}
-	found, err := d.List(ctx, collection, "displayName eq '"+strings.ReplaceAll(name, "'", "''")+"'")
+	found, err := d.List(ctx, of.path, "displayName eq '"+strings.ReplaceAll(name, "'", "''")+"'")
 	switch {
 	case err != nil:
 		return nil, err
 	case len(found) == 0:
-		return nil, noApplication(name)
+		return nil, of.none(name)
 	case len(found) > 1:
-		return nil, Usagef("%d applications are called %q: name the one you mean by its client id; coffer app list shows them", len(found), name)
+		return nil, Usagef("%d %ss are called %q: name the one you mean by its id; coffer %s list shows them", len(found), of.word, name, of.command)
 	}
 	return found[0], nil
 }
 
-func noApplication(name string) error {
-	return NotFoundf("coffer app list shows what there is", "there is no application %q", name)
+func (c collection) none(name string) error {
+	return NotFoundf("coffer "+c.command+" list shows what there is", "there is no %s %q", c.word, name)
 }
