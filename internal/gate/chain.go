@@ -51,7 +51,7 @@ func Open(ctx context.Context, c Config) (*Gate, error) {
 	g := &Gate{
 		config: c, log: log, stop: make(chan struct{}), saved: head.Sequence,
 		rejected: rejections{max: maxRejected}, refused: rejections{max: maxRefused},
-		inputs: c.Granter.Read("vault", "principal", "application", "signing-key", "tenant", "roles", "user", "device", "group"),
+		inputs: c.Granter.Read("vault", "principal", "application", "signing-key", "tenant", "roles", "user", "device", "group", "directory"),
 	}
 	g.idle.Go(g.keep)
 	return g, nil

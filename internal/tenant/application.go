@@ -108,7 +108,7 @@ func (s *Service) EnsureApplication(ctx context.Context, app Application, secret
 		return err
 	}
 	app.AppID, app.ObjectID = strings.ToLower(app.AppID), strings.ToLower(app.ObjectID)
-	return retry(func() error { return s.ensureApplication(ctx, app, secret, kept) })
+	return retry(ctx, func() error { return s.ensureApplication(ctx, app, secret, kept) })
 }
 
 func (s *Service) ensureApplication(ctx context.Context, app Application, secret string, kept secretRecord) error {
@@ -199,7 +199,7 @@ func (s *Service) application(ctx context.Context, appID string) (applicationRec
 // came in between. The function may be called more than once, with what is stored.
 func (s *Service) changeApplication(ctx context.Context, operation, appID string, edit func(*applicationRecord) error) error {
 	return s.system(ctx, operation, clip(appID), func(g seal.Grant) error {
-		return retry(func() error {
+		return retry(ctx, func() error {
 			record, was, err := s.application(ctx, appID)
 			if err != nil {
 				return err
@@ -220,12 +220,12 @@ func (s *Service) changeApplication(ctx context.Context, operation, appID string
 // Its tokens are refused from the next request on. The error is ErrNotFound when there is none.
 func (s *Service) RemoveApplication(ctx context.Context, appID string) error {
 	return s.system(ctx, "ApplicationDelete", clip(appID), func(g seal.Grant) error {
-		return retry(func() error {
+		return retry(ctx, func() error {
 			record, _, err := s.application(ctx, appID)
 			if err != nil {
 				return err
 			}
-			recs, err := s.config.Store.Get(ctx, store.Ask{Key: applicationKey(record.AppID)}, store.Ask{Key: principalKey(record.ObjectID)}, store.Ask{Key: rolesKey})
+			recs, err := s.config.Store.Get(ctx, store.Ask{Key: applicationKey(record.AppID)}, store.Ask{Key: principalKey(record.ObjectID)}, store.Ask{Key: rolesKey}, store.Ask{Key: directoryKey})
 			if err != nil {
 				return err
 			}
@@ -233,7 +233,11 @@ func (s *Service) RemoveApplication(ctx context.Context, appID string) error {
 			if err != nil {
 				return err
 			}
-			return s.commit(ctx, changes...)
+			mark, err := s.mark(g, recs[3])
+			if err != nil {
+				return err
+			}
+			return s.commit(ctx, append(changes, mark)...)
 		})
 	})
 }

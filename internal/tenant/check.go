@@ -50,6 +50,8 @@ func (s *Service) checkRecord(rec store.Record, found *checked, report Report) {
 		value = new(any)
 	case kindRoles:
 		value = &found.roles
+	case kindDirectory:
+		value = &directoryRecord{}
 	case kindApplication:
 		value = &application
 	case kindPrincipal:

@@ -95,6 +95,7 @@ type directory struct {
 	users        []kept[userRecord]
 	groups       []kept[groupRecord]
 	roles        store.Record
+	revision     store.Record // at directoryKey
 
 	byAppID    map[string]int // of applications
 	byObjectID map[string]int // of principals
@@ -119,7 +120,10 @@ func (s *Service) directory(ctx context.Context) (*directory, error) {
 				return err
 			}
 		}
-		d.roles, err = tx.Get(rolesKey)
+		if d.roles, err = tx.Get(rolesKey); err != nil {
+			return err
+		}
+		d.revision, err = tx.Get(directoryKey)
 		return err
 	})
 	if err != nil {
@@ -292,8 +296,11 @@ type operation struct {
 	do func(seal.Grant, *directory) ([]change, error)
 }
 
-// changeDirectory decides, and decides again in front of the commit. Changes are made one
-// after the other, because what has to be unique is looked for in the snapshot.
+// changeDirectory decides, and decides again in front of the commit. What has to be unique is
+// looked for in a snapshot, and so is what may be changed by whom. Every change writes the
+// record at directoryKey too, if it is still the snapshot's: of two changes at once, on
+// whichever nodes, one is made on top of the other. The mutex is for nothing but order: without
+// it the changes of this node would disturb each other.
 func (s *Service) changeDirectory(ctx context.Context, caller access.Caller, o operation) error {
 	known, _, err := s.known(ctx, caller)
 	if err != nil {
@@ -312,8 +319,12 @@ func (s *Service) changeDirectory(ctx context.Context, caller access.Caller, o o
 		}
 		s.changing.Lock()
 		defer s.changing.Unlock()
-		return retry(func() error {
+		return retry(ctx, func() error {
 			d, err := s.directory(ctx)
+			if err != nil {
+				return err
+			}
+			known, _, err := s.known(ctx, caller)
 			if err != nil {
 				return err
 			}
@@ -324,10 +335,24 @@ func (s *Service) changeDirectory(ctx context.Context, caller access.Caller, o o
 			if err != nil || len(changes) == 0 {
 				return err
 			}
-			return s.commit(ctx, changes...)
+			mark, err := s.mark(g, d.revision)
+			if err != nil {
+				return err
+			}
+			return s.commit(ctx, append(changes, mark)...)
 		})
 	}))
 }
+
+// mark is the change that every change of the directory makes.
+func (s *Service) mark(g seal.Grant, was store.Record) (change, error) {
+	was.Key = directoryKey
+	box, err := s.seal(g, place(kindDirectory, ""), directoryRecord{}) // no two boxes are alike
+	return change{was, box}, err
+}
+
+// directoryRecord says nothing: what counts is the revision that its record has.
+type directoryRecord struct{}
 
 // administrators alone may do an operation.
 func administrators(*directory) access.Directory { return access.Directory{} }
@@ -375,7 +400,7 @@ func (s *Service) EnsureAdministrator(ctx context.Context, oid string) error {
 		return err
 	}
 	return s.system(ctx, "PrincipalAdminister", oid, func(g seal.Grant) error {
-		return retry(func() error {
+		return retry(ctx, func() error {
 			p, rec, err := read()
 			if err != nil {
 				return err

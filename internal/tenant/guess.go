@@ -158,7 +158,7 @@ func (s *Service) checkPassword(ctx context.Context, name, password string) (use
 // noteGuess writes a lock-out, or its end, unless the password has changed since.
 func (s *Service) noteGuess(ctx context.Context, operation string, of userRecord, one guess) error {
 	return s.system(ctx, operation, of.ObjectID, func(g seal.Grant) error {
-		return retry(func() error {
+		return retry(ctx, func() error {
 			recs, err := s.config.Store.Get(ctx, store.Ask{Key: userKey(of.Name)})
 			if err != nil || !recs[0].Exists() {
 				return err

@@ -23,6 +23,8 @@ func kindOf(key store.Key) (kind, name string) {
 		return kindSigningKey, ""
 	case rolesKey:
 		return kindRoles, ""
+	case directoryKey:
+		return kindDirectory, ""
 	}
 	for _, c := range []struct {
 		prefix store.Key

@@ -68,7 +68,7 @@ func (s *Service) SetEnabled(ctx context.Context, app Application, enabled bool)
 		operation = "PrincipalEnable"
 	}
 	return s.system(ctx, operation, app.ObjectID, func(g seal.Grant) error {
-		return retry(func() error { return s.setEnabled(ctx, g, app.ObjectID, enabled) })
+		return retry(ctx, func() error { return s.setEnabled(ctx, g, app.ObjectID, enabled) })
 	})
 }
 

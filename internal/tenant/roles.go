@@ -303,12 +303,12 @@ func (s *Service) changeRoles(ctx context.Context, caller access.Caller, op gate
 }
 
 func (s *Service) editRoles(ctx context.Context, g seal.Grant, edit func(*rolesRecord) error) error {
-	return retry(func() error {
-		recs, err := s.config.Store.Get(ctx, store.Ask{Key: rolesKey})
+	return retry(ctx, func() error {
+		recs, err := s.config.Store.Get(ctx, store.Ask{Key: rolesKey}, store.Ask{Key: directoryKey})
 		if err != nil {
 			return err
 		}
-		recs[0].Key = rolesKey
+		recs[0].Key, recs[1].Key = rolesKey, directoryKey
 		var record rolesRecord
 		if recs[0].Exists() {
 			if err := s.open(recs[0], place(kindRoles, ""), &record); err != nil {
@@ -322,7 +322,8 @@ func (s *Service) editRoles(ctx context.Context, g seal.Grant, edit func(*rolesR
 		if err != nil {
 			return err
 		}
-		return s.commit(ctx, change{recs[0], box})
+		// That whom a role is given to exists was looked at in between.
+		return s.commitIf(ctx, recs[1], change{recs[0], box})
 	})
 }
 

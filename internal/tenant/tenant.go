@@ -14,6 +14,7 @@
 //	t/group/{oid}   a group; its members are in their principals'
 //	t/device/{code} what was decided of a device code, by the code that a user types
 //	t/roles         custom role definitions and all role assignments
+//	t/directory     nothing but its revision: every change of the directory writes it
 //
 // All are sealed. They are read with the grant of decision inputs, and changed behind
 // the gate, which writes every change to the audit log.
@@ -57,6 +58,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -123,7 +125,7 @@ type Service struct {
 	applications *store.Cache[applicationRecord]
 	users        *store.Cache[userRecord]
 	groups       *store.Cache[groupRecord]
-	changing     sync.Mutex // held while the directory is changed
+	changing     sync.Mutex // held while the directory is changed here; see changeDirectory
 	verifier     *token.Verifier
 	outside      outsideHints
 	guesses      *guesses
@@ -135,6 +137,8 @@ const (
 	tenantKey  store.Key = "t/tenant"
 	signingKey store.Key = "t/key/signing"
 	rolesKey   store.Key = "t/roles"
+	// directoryKey is the record that every change of the directory writes anew.
+	directoryKey store.Key = "t/directory"
 
 	kindTenant      = "tenant"
 	kindApplication = "application"
@@ -143,6 +147,7 @@ const (
 	kindRoles       = "roles"
 	kindUser        = "user"
 	kindDevice      = "device"
+	kindDirectory   = "directory"
 
 	format = 1 // of every record here
 )
@@ -292,6 +297,23 @@ func (s *Service) commit(ctx context.Context, changes ...change) error {
 	})
 }
 
+// commitIf is commit for changes that are good only as long as the record of a decision is
+// as it was. The error is store.ErrChanged when it is not.
+func (s *Service) commitIf(ctx context.Context, decided store.Record, changes ...change) error {
+	return s.config.Store.Update(ctx, func(tx store.Tx) error {
+		rec, err := tx.Get(decided.Key)
+		if err == nil && rec.Revision != decided.Revision {
+			err = store.ErrChanged
+		}
+		for _, c := range changes {
+			if err == nil {
+				err = c.apply(tx)
+			}
+		}
+		return err
+	})
+}
+
 // apply finds its own work when a commit that did happen is run again.
 func (c change) apply(tx store.Tx) error {
 	rec, err := tx.Get(c.was.Key)
@@ -306,18 +328,27 @@ func (c change) apply(tx store.Tx) error {
 	return tx.Put(c.was.Key, c.was.Revision, c.box)
 }
 
-// maxTries is how often a change is made again on top of another's at the same time.
-const maxTries = 5
+// maxTries is how often a change is made again on top of another's at the same time, and
+// firstRest the rest that grows with every further try, so that many nodes with changes of
+// the same thing all come to an end.
+const (
+	maxTries  = 20
+	firstRest = 2 * time.Millisecond
+)
 
 // retry runs a change again that came between another one's reading and writing.
-func retry(change func() error) error {
-	var err error
-	for range maxTries {
-		if err = change(); !errors.Is(err, store.ErrChanged) {
+func retry(ctx context.Context, change func() error) error {
+	for try := 1; ; try++ {
+		err := change()
+		if !errors.Is(err, store.ErrChanged) || try == maxTries {
 			return err
 		}
+		select {
+		case <-time.After(rand.N(time.Duration(try) * firstRest)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return err
 }
 
 // explain marks what comes of a store that is away, or of too many changes at once, with
