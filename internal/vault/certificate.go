@@ -45,22 +45,23 @@ type DeletedCertificate struct {
 // names without it. A certificate whose first issuance has not ended is there:
 // disabled, with the times that it will have.
 func (s *Service) GetCertificate(ctx context.Context, caller access.Caller, ref Ref) (Certificate, error) {
-	keys := []store.Key{ref.key(kindCertificate)}
+	held := s.certificates.Look(ref.key(kindCertificate))
+	asks := []store.Ask{held.Ask()}
 	if ref.Version != "" {
-		keys = append(keys, ref.versionKey(kindCertificateVersion, ref.Version))
+		asks = append(asks, store.Ask{Key: ref.versionKey(kindCertificateVersion, ref.Version)})
 	}
-	f, err := s.find(ctx, caller, ref.Vault, keys...)
+	f, err := s.ask(ctx, caller, ref.Vault, asks)
 	if err != nil {
 		return Certificate{}, err
 	}
 	var out Certificate
 	err = s.Gate.Read(ctx, s.request(f, CertificateGet, "certificates", ref), func(g seal.Grant) error {
-		var head certificateHead
-		ok, err := s.openHead(g, f.vault, kindCertificate, ref, f.recs[0], &head)
+		opened, ok, err := held.Value(f.recs[0], s.openCertificateHead(g, f.vault, ref))
+		head := opened.head
 		switch {
 		case err != nil:
 			return err
-		case !ok || head.State != stateLive:
+		case !ok || opened.instance != f.vault.Instance || head.State != stateLive:
 			return notFound(kindCertificate, ref)
 		case ref.Version == "":
 			out = head.certificate(f.vault)
@@ -71,6 +72,25 @@ func (s *Service) GetCertificate(ctx context.Context, caller access.Caller, ref 
 		return err
 	})
 	return out, explain(err)
+}
+
+// An openCertificate is a certificate's head that is kept opened. Nothing in it is secret:
+// the key and the secret of the certificate are records of their own.
+type openCertificate struct {
+	instance string // of the vault: a namesake's certificate is not this one
+	head     certificateHead
+}
+
+// maxOpenCertificates bounds the heads that are kept. Whether one is still what the store
+// has is asked at each use.
+const maxOpenCertificates = 1024
+
+func (s *Service) openCertificateHead(g seal.Grant, v *vaultState, ref Ref) func(store.Record) (openCertificate, error) {
+	return func(rec store.Record) (openCertificate, error) {
+		out := openCertificate{instance: v.Instance}
+		_, err := s.openHead(g, v, kindCertificate, ref, rec, &out.head)
+		return out, err
+	}
 }
 
 // certificateVersion finds the version that ref names: the current one, or the record

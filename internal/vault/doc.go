@@ -114,6 +114,8 @@ type Service struct {
 	keys      *store.Cache[openHead] // of current versions
 	olderKeys *store.Cache[openKey]
 
+	certificates *store.Cache[openCertificate]
+
 	mu      sync.Mutex
 	signing map[store.Key]chan struct{} // closed when the issuance here has ended
 	work    sync.WaitGroup
@@ -130,7 +132,8 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		Config: c, vaults: store.NewCache[*vaultState](1024),
 		keys: store.NewCache[openHead](maxOpenKeys), olderKeys: store.NewCache[openKey](maxOpenKeys),
-		signing: map[store.Key]chan struct{}{},
+		certificates: store.NewCache[openCertificate](maxOpenCertificates),
+		signing:      map[store.Key]chan struct{}{},
 	}
 	s.runner = jobs.New(jobs.Config{
 		Store: c.Store, Now: c.Now, Lease: lease, Route: s.route, Log: c.Log, Sole: c.SoleNode,
