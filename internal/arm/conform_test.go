@@ -385,16 +385,26 @@ func TestConformGroups(t *testing.T) {
 	if a := c.want(c.do("GET", c.group("rg")+"/resources", ""), 200, ""); fmt.Sprint(a.names()) != "[one]" {
 		t.Error(a.text)
 	}
-	// The deletion is an operation that the client asks about.
+	// The deletion is done when it is answered, so that no client waits.
+	if a := c.want(c.do("DELETE", c.group("rg"), ""), 200, ""); a.text != "" || a.header.Get("Location")+a.header.Get("Retry-After") != "" {
+		t.Errorf("%s %v", a.text, a.header)
+	}
+	if a := c.do("GET", c.sub+"/providers/Microsoft.KeyVault/deletedVaults", ""); fmt.Sprint(a.names()) != "[one]" {
+		t.Error(a.text)
+	}
+	c.want(c.do("DELETE", c.group("rg"), ""), 404, "ResourceGroupNotFound")
+	// One that is too much for a request is an operation that the client asks about.
+	c.manyVaults("rg")
 	deleted := c.want(c.do("DELETE", c.group("rg"), ""), 202, "")
 	location := deleted.header.Get("Location")
 	if deleted.text != "" || deleted.header.Get("Retry-After") != "1" || !strings.HasPrefix(location, "https://management.azure.com"+c.sub+"/operationresults/") || !strings.HasSuffix(location, "?api-version=2022-07-01") {
 		t.Errorf("%v", deleted.header)
 	}
+	c.server.Settle()
 	if a := c.want(c.do("GET", strings.TrimPrefix(location, "https://management.azure.com"), ""), 200, ""); a.text != "" {
 		t.Error(a.text)
 	}
-	if a := c.do("GET", c.sub+"/providers/Microsoft.KeyVault/deletedVaults", ""); fmt.Sprint(a.names()) != "[one]" {
+	if a := c.do("GET", c.sub+"/providers/Microsoft.KeyVault/deletedVaults", ""); len(a.names()) != 52 {
 		t.Error(a.text)
 	}
 	// It is not another operation's.

@@ -35,8 +35,11 @@ func (d *Door) getDeletedVault(r request) (answer, error) {
 
 func (d *Door) purgeVault(r request) (answer, error) {
 	location := shortLocation(r.params["{location}"])
-	token, err := d.Vaults.PurgeVault(r.ctx, r.caller, location, r.params["{vault}"])
-	return accepted(r, d.operation(location, token)), err
+	op, err := d.Vaults.PurgeVault(r.ctx, r.caller, location, r.params["{vault}"])
+	if err != nil || op.Done {
+		return answer{status: http.StatusOK}, err
+	}
+	return accepted(r, d.operation(location, op.Token)), nil
 }
 
 func (d *Door) operation(location, token string) string {

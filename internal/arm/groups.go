@@ -79,17 +79,22 @@ func (d *Door) headGroup(r request) (answer, error) {
 	return answer{status: http.StatusNoContent}, err
 }
 
-// deleteGroup answers where the client can ask whether it is done, and how soon.
+// deleteGroup answers that it is done, or else where the client can ask whether it is.
 func (d *Door) deleteGroup(r request) (answer, error) {
-	token, err := d.Vaults.DeleteGroup(r.ctx, r.caller, r.params["{group}"])
-	if err != nil {
-		return answer{}, err
+	op, err := d.Vaults.DeleteGroup(r.ctx, r.caller, r.params["{group}"])
+	if err != nil || op.Done {
+		return answer{status: http.StatusOK}, err
 	}
-	return accepted(r, "/subscriptions/"+d.Vaults.SubscriptionID()+"/operationresults/"+token), nil
+	return accepted(r, d.deletion(op.Token)), nil
 }
 
-// accepted is the answer of a long operation. Clients wait as long as Retry-After says,
-// and half a minute if it says nothing, or 0.
+func (d *Door) deletion(token string) string {
+	return "/subscriptions/" + d.Vaults.SubscriptionID() + "/operationresults/" + token
+}
+
+// accepted is the answer of a long operation that is under way. Clients wait as long as
+// Retry-After says, and half a minute if it says nothing, or 0: so what is done at once is
+// never answered by it.
 func accepted(r request, path string) answer {
 	return answer{status: http.StatusAccepted, header: map[string]string{"Location": r.base + path + "?api-version=" + r.version, "Retry-After": "1"}}
 }
@@ -99,7 +104,7 @@ func (d *Door) groupResult(r request) (answer, error) {
 	if err != nil || op.Done {
 		return answer{status: http.StatusOK}, err
 	}
-	return accepted(r, "/subscriptions/"+d.Vaults.SubscriptionID()+"/operationresults/"+r.params["{token}"]), nil
+	return accepted(r, d.deletion(r.params["{token}"])), nil
 }
 
 // resourceTerm is a term of a filter of resources. By the type alone tools find a vault's

@@ -177,7 +177,7 @@ func values(m map[string]string) func(func(string) bool) {
 // No token of an operation but the server's own leads to one.
 func FuzzOperationToken(f *testing.F) {
 	c := newFuzzControl(f)
-	c.do("PUT", c.group("rg"), `{"location":"eastus"}`)
+	c.manyVaults("rg")
 	location := c.do("DELETE", c.group("rg"), "").header.Get("Location")
 	good := strings.TrimSuffix(location[strings.LastIndex(location, "/")+1:], "?api-version=2022-07-01")
 	for _, seed := range []string{good, good[1:], good + "A", "AAAA", "", "=", "..", strings.ToLower(good), good[:len(good)/2]} {

@@ -161,13 +161,13 @@ func (s *Service) GetDeletedVault(ctx context.Context, caller access.Caller, loc
 	return out, err
 }
 
-// PurgeVault removes a deleted vault with everything in it for good. It is done in the
-// background; the token leads to what PurgeDone says about it. Until it is done, the
-// name stays taken.
-func (s *Service) PurgeVault(ctx context.Context, caller access.Caller, location, name string) (token string, err error) {
+// PurgeVault removes a deleted vault with everything in it for good. What is too much for
+// one request is done in the background: then PurgeDone says of the operation's token how far
+// it is, and until it is done, the name stays taken.
+func (s *Service) PurgeVault(ctx context.Context, caller access.Caller, location, name string) (out LongOperation, err error) {
 	known, err := s.controller(ctx, caller)
 	if err != nil {
-		return "", err
+		return out, err
 	}
 	err = s.Gate.Write(ctx, controlRequest(known, VaultPurge, s.deletedScope(location, name)), func(g seal.Grant) error {
 		v, err := s.vaultNamed(ctx, fold(name))
@@ -179,14 +179,20 @@ func (s *Service) PurgeVault(ctx context.Context, caller access.Caller, location
 		case v.PurgeProtection:
 			return &Error{Code: CodeMethodNotAllowed, Message: "Operation 'DeletedVaultPurge' is not allowed. The vault is protected against purge until " + moment(v.PurgeAt).UTC().Format(time.RFC3339) + "."}
 		}
-		if err := s.putVaultState(ctx, g, v, func(r *vaultRecord) { r.State = statePurging }, s.Now()); err != nil {
+		out.Token, err = s.sealOperation(g, operationToken{Kind: kindVault, Name: fold(name), Instance: v.Instance, Began: unix(s.Now())})
+		if err != nil {
 			return err
 		}
-		token, err = s.sealOperation(g, operationToken{Kind: kindVault, Name: fold(name), Instance: v.Instance, Began: unix(s.Now())})
-		return err
+		return s.putVaultState(ctx, g, v, func(r *vaultRecord) { r.State = statePurging }, s.Now().Add(lease)) // should this process die
 	})
-	s.runner.Kick()
-	return token, explain(err)
+	if err != nil {
+		return LongOperation{}, explain(err)
+	}
+	// From here on it will happen, whatever comes of the attempt.
+	if out.Done = s.purgeNow(ctx, fold(name)); !out.Done {
+		s.runner.Kick()
+	}
+	return out, nil
 }
 
 // CheckVaultName reports why a vault cannot be made with the name; empty: it can.
@@ -220,6 +226,7 @@ func (s *Service) sealOperation(g seal.Grant, t operationToken) (string, error) 
 
 // A LongOperation is a deletion of a group or a purge of a vault, as far as it has come.
 type LongOperation struct {
+	Token        string // by which it can be asked for, of one that begins
 	Done         bool
 	Began, Ended time.Time
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 
 	"coffer/internal/access"
@@ -222,28 +223,40 @@ func (s *Service) ListGroups(ctx context.Context, caller access.Caller) (out []G
 // maxGroups is how many resource groups there may be (the service's, of a subscription).
 const maxGroups = 980
 
-// DeleteGroup deletes the vaults of a group, as DeleteVault does, and then the group. The
-// token leads to what DeletionDone says about it.
-func (s *Service) DeleteGroup(ctx context.Context, caller access.Caller, name string) (token string, err error) {
+// DeleteGroup deletes the vaults of a group, as DeleteVault does, and then the group. What is
+// too much for one request is done in the background: then DeletionDone says of the
+// operation's token how far it is.
+func (s *Service) DeleteGroup(ctx context.Context, caller access.Caller, name string) (out LongOperation, err error) {
 	known, err := s.controller(ctx, caller)
 	if err != nil {
-		return "", err
+		return out, err
 	}
-	err = s.Gate.Write(ctx, controlRequest(known, GroupDelete, s.GroupID(name)), func(g seal.Grant) error {
-		if err := s.deleteGroup(ctx, g, known, name); err != nil {
+	err = s.Gate.Write(ctx, controlRequest(known, GroupDelete, s.GroupID(name)), func(g seal.Grant) (err error) {
+		if out.Token, err = s.sealOperation(g, operationToken{Kind: kindGroup, Name: fold(name), Began: unix(s.Now())}); err != nil {
 			return err
 		}
-		token, err = s.sealOperation(g, operationToken{Kind: kindGroup, Name: fold(name), Began: unix(s.Now())})
+		if err := s.markGroup(ctx, g, name); err != nil {
+			return err
+		}
+		out.Done, err = s.finishGroup(ctx, g, known, name, maxDeleteNow)
 		return err
 	})
-	return token, explain(err)
+	if err != nil {
+		return LongOperation{}, explain(err)
+	}
+	if !out.Done {
+		s.runner.Kick()
+	}
+	return out, nil
 }
 
-// deleteGroup marks the group, so that nothing comes into it any more, and finishes what
-// that begins.
-func (s *Service) deleteGroup(ctx context.Context, g seal.Grant, caller access.Caller, name string) error {
+// maxDeleteNow is how many vaults of a group a request deletes itself.
+const maxDeleteNow = 50
+
+// markGroup marks a group as being deleted, so that nothing comes into it any more.
+func (s *Service) markGroup(ctx context.Context, g seal.Grant, name string) error {
 	now := s.Now()
-	if err := s.Store.Update(ctx, func(tx store.Tx) error {
+	return s.Store.Update(ctx, func(tx store.Tx) error {
 		r, was, ok, err := s.group(tx, g, name)
 		if err != nil || !ok {
 			return firstError(err, groupNotFound(name))
@@ -253,14 +266,12 @@ func (s *Service) deleteGroup(ctx context.Context, g seal.Grant, caller access.C
 			return err
 		}
 		return s.putGroup(tx, g, was, r)
-	}); err != nil {
-		return err
-	}
-	return s.finishGroup(ctx, g, caller, name)
+	})
 }
 
-// finishGroup deletes the vaults of a group that is marked, and then the group.
-func (s *Service) finishGroup(ctx context.Context, g seal.Grant, caller access.Caller, name string) error {
+// finishGroup deletes the vaults of a group that is marked, and then the group. After so many
+// vaults it leaves the rest, which is due then.
+func (s *Service) finishGroup(ctx context.Context, g seal.Grant, caller access.Caller, name string, limit int) (done bool, err error) {
 	now := s.Now()
 	var names []string
 	if err := s.Store.View(ctx, func(tx store.Tx) error {
@@ -272,9 +283,12 @@ func (s *Service) finishGroup(ctx context.Context, g seal.Grant, caller access.C
 			return nil
 		})
 	}); err != nil {
-		return err
+		return false, err
 	}
-	for _, vault := range names {
+	for i, vault := range names {
+		if i == limit {
+			return false, s.Store.Update(ctx, func(tx store.Tx) error { return tx.SetDue(groupKey(name), now) })
+		}
 		if err := s.Store.Update(ctx, func(tx store.Tx) error {
 			_, err := s.softDelete(tx, g, caller, name, vault, now)
 			var gone *Error
@@ -283,21 +297,22 @@ func (s *Service) finishGroup(ctx context.Context, g seal.Grant, caller access.C
 			}
 			return err
 		}); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if s.Forget != nil { // before the name is free; its vaults keep their names, and so what was assigned there
 		if err := s.Forget(ctx, s.GroupID(name), false); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return s.Store.Update(ctx, func(tx store.Tx) error {
+	err = s.Store.Update(ctx, func(tx store.Tx) error {
 		rec, err := tx.Get(groupKey(name))
 		if err != nil || !rec.Exists() {
 			return err
 		}
 		return tx.Delete(rec.Key, rec.Revision)
 	})
+	return err == nil, err
 }
 
 // deleteGroupDue goes on with the deletion of a group whose process died.
@@ -316,7 +331,8 @@ func (s *Service) deleteGroupDue(ctx context.Context, key store.Key) error {
 		if !marked {
 			return s.drop(ctx, key)
 		}
-		return s.finishGroup(ctx, g, access.Caller{}, name)
+		_, err := s.finishGroup(ctx, g, access.Caller{}, name, math.MaxInt)
+		return err
 	})
 }
 

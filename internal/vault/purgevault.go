@@ -24,19 +24,52 @@ func (s *Service) purgeVaultDue(ctx context.Context, key store.Key) error {
 		if v.State == stateDeleted && s.Now().Before(moment(v.PurgeAt)) {
 			return s.Store.Update(ctx, func(tx store.Tx) error { return tx.SetDue(key, moment(v.PurgeAt)) })
 		}
-		done := false
-		err = s.Gate.System(ctx, "purge", vaultPurge, v.subject, func(g seal.Grant) (err error) {
-			done, err = s.purgeVaultPart(ctx, g, v)
-			return err
-		})
-		if err != nil || done {
+		if done, err := s.purgeVaultPart(ctx, v); err != nil || done {
 			return err
 		}
 	}
 }
 
+// maxPurgeNow is how many parts of a purge a request does itself.
+const maxPurgeNow = 4
+
+// purgeNow begins a purge that was decided, and reports whether that was all. What is left,
+// or fails, is due at once.
+func (s *Service) purgeNow(ctx context.Context, name string) bool {
+	for range maxPurgeNow {
+		v, err := s.vaultNamed(ctx, name)
+		if err != nil || v == nil || v.State != statePurging {
+			break
+		}
+		done, err := s.purgeVaultPart(ctx, v)
+		if done {
+			return true
+		}
+		if err != nil {
+			break
+		}
+	}
+	key := vaultKey(name)
+	_ = s.Store.Update(ctx, func(tx store.Tx) error { // else it is due when the lease ends
+		rec, err := tx.Get(key)
+		if err != nil || !rec.Exists() {
+			return err
+		}
+		return tx.SetDue(key, s.Now())
+	})
+	return false
+}
+
 // purgeVaultPart marks the vault, removes some of its records, or at last the vault.
-func (s *Service) purgeVaultPart(ctx context.Context, g seal.Grant, v *vaultState) (done bool, err error) {
+func (s *Service) purgeVaultPart(ctx context.Context, v *vaultState) (done bool, err error) {
+	err = s.Gate.System(ctx, "purge", vaultPurge, v.subject, func(g seal.Grant) (err error) {
+		done, err = s.removePart(ctx, g, v)
+		return err
+	})
+	return done && err == nil, err
+}
+
+func (s *Service) removePart(ctx context.Context, g seal.Grant, v *vaultState) (done bool, err error) {
 	if v.State == stateDeleted {
 		return false, s.putVaultState(ctx, g, v, func(r *vaultRecord) { r.State = statePurging }, s.Now())
 	}
@@ -60,12 +93,17 @@ func (s *Service) purgeVaultPart(ctx context.Context, g seal.Grant, v *vaultStat
 		if len(recs) == purgeChunk {
 			return nil
 		}
-		done = true
 		rec, err := tx.Get(vaultKey(v.Name))
-		if err != nil || rec.Revision != v.revision {
+		switch {
+		case err != nil:
 			return err
+		case rec.Exists() && rec.Revision != v.revision: // sealed anew meanwhile; it is read again
+			return nil
+		case rec.Exists():
+			err = tx.Delete(rec.Key, rec.Revision)
 		}
-		return tx.Delete(rec.Key, rec.Revision)
+		done = true
+		return err
 	})
 	return done, err
 }

@@ -359,6 +359,7 @@ func (w *world) deleteVaults() {
 	refused(err, 405, "MethodNotAllowed")
 	poller, err := w.vaults.BeginPurgeDeleted(ctx, "managed-1", "eastus", nil)
 	must(err)
+	check(poller.Done(), "nobody waits for a purge", poller)
 	_, err = poller.PollUntilDone(ctx, nil)
 	must(err)
 	_, err = w.vaults.GetDeleted(ctx, "managed-1", "eastus", nil)
@@ -369,6 +370,7 @@ func (w *world) deleteVaults() {
 func (w *world) deleteGroup() {
 	poller, err := w.groups.BeginDelete(ctx, group, nil)
 	must(err)
+	check(poller.Done(), "nobody waits for the deletion of a group", poller)
 	_, err = poller.PollUntilDone(ctx, nil)
 	must(err)
 	_, err = w.vaults.GetDeleted(ctx, "managed-3", "eastus", nil)
