@@ -40,7 +40,7 @@ vet:
 
 unit:
 	@mkdir -p .cache
-	CGO_ENABLED=1 $(GO) test -race -timeout 40m -json ./... > .cache/unit.json || { $(GO) run ./test/conformance -v docs/conformance.md .cache/unit.json; exit 1; }
+	CGO_ENABLED=1 $(GO) test -race -json ./... > .cache/unit.json || { $(GO) run ./test/conformance -v docs/conformance.md .cache/unit.json; exit 1; }
 	$(GO) run ./test/conformance docs/conformance.md .cache/unit.json
 	$(GO) test -run 'Dear|Bad' ./internal/dataplane # what a request may cost at most is measured without the detector
 	CGO_ENABLED=1 $(GO) -C examples/quickstart test -race ./...

@@ -135,7 +135,8 @@ func deciders() map[string][2]func() access.Decision {
 }
 
 // What decides is found by index, however many entries there are: 1,024 access policies and
-// 2,000 role assignments add at most 20 µs to a decision among few.
+// 2,000 role assignments cost at most 16 times what a decision among few does, which itself
+// takes a tenth of a microsecond. A walk through all of them would cost over 30 times as much.
 func TestAllowCost(t *testing.T) {
 	for name, decide := range deciders() {
 		var took [2]time.Duration
@@ -150,7 +151,7 @@ func TestAllowCost(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %v among few, %v among many", name, took[0], took[1])
-		if took[1]-took[0] > 20*time.Microsecond {
+		if took[1] > 16*max(took[0], 50*time.Nanosecond) { // a clock may be coarser than the decision
 			t.Errorf("%s: %v among few, %v among many", name, took[0], took[1])
 		}
 	}
