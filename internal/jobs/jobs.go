@@ -3,9 +3,11 @@
 // other queue, so nothing is forgotten when a process dies.
 //
 // A Runner looks at what is due, takes a lease on a row by moving its time ahead in an
-// Update that finds it still due, and calls the handler for the key. The handler ends
-// the job by removing or moving the row, in the transaction that makes its result
-// durable. That commit decides; the lease only keeps two nodes from doing the same work
+// Update that finds it still due, and calls the handler for the key. A row is moved by the
+// lease and by what clocks may differ: a node whose clock is ahead does not take it while
+// the one that leased it is at work. When a node dies, another goes on after that time.
+// The handler ends the job by removing or moving the row, in the transaction that makes its
+// result durable. That commit decides; the lease only keeps two nodes from doing the same work
 // at the same time. A handler that fails is called again later, with growing pauses.
 //
 // So a handler may be called twice, by two nodes at once, too late, and up to a lease
@@ -35,12 +37,13 @@ type Config struct {
 	Store store.Store
 	Now   func() time.Time // the clock of due times
 	Lease time.Duration    // the most that one call of a handler takes
+	Skew  time.Duration    // the most that the clocks of two nodes differ
 	// Route finds the handler of a key; nil means that this version knows no such job.
 	// Its row is left alone, for a node that does. Route only looks at the key.
 	Route func(store.Key) Handler
 	Log   *slog.Logger
 	// Sole says that no other node has the store. Leases that are found at the start
-	// are then of a process that is gone, and end at once.
+	// are then of a process that is gone, and end at once; and there is no other clock.
 	Sole bool
 }
 

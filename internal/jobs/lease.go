@@ -12,6 +12,14 @@ import (
 // everything is a limit for rows, where all of them are wanted.
 const everything = 1 << 30
 
+// lease is how far ahead a row that is taken is moved.
+func (r *Runner) lease() time.Duration {
+	if r.config.Sole {
+		return r.config.Lease
+	}
+	return r.config.Lease + r.config.Skew
+}
+
 // takeOver ends, once, the leases of an earlier process on a store that is ours alone:
 // what is due within a lease may be leased. What was only planned for then comes too
 // early, which its handler finds out.
@@ -53,7 +61,7 @@ func (r *Runner) takeOver(ctx context.Context) error {
 // after each pause.
 func (r *Runner) take(ctx context.Context, limit int) (keys []store.Key, unknown, err error) {
 	now := r.config.Now()
-	l := &lease{now: now, until: now.Add(r.config.Lease).Truncate(time.Millisecond)}
+	l := &lease{now: now, until: now.Add(r.lease()).Truncate(time.Millisecond)}
 	if unknown, err = r.choose(ctx, l, limit); err != nil || len(l.chosen) == 0 {
 		return nil, unknown, err
 	}

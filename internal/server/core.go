@@ -40,12 +40,21 @@ import (
 // keyQueue is how many requests may wait for a key pair.
 const keyQueue = 256
 
+// soleNode is the name of a node that has no other, as in the audit log.
+const soleNode = "local"
+
 // An Options says what a Core is made of.
 type Options struct {
 	StorePath string
 	Ephemeral bool // the store ends with the process
 	Create    bool // make the installation if the store is empty
 	MaxStore  int  // bound of the store's file, in bytes; zero: the disk
+
+	// Node is the name of this node, of its own among those that have the store at the same
+	// time; empty: local.
+	Node string
+	// Shared says that other nodes may have the store at the same time.
+	Shared bool
 
 	// Root is the root key, if Seal is nil.
 	Root seal.RootKey
@@ -108,6 +117,9 @@ func Open(ctx context.Context, o Options) (*Core, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Node == "" {
+		o.Node = soleNode
+	}
 	if o.Issuers == nil {
 		o.Issuers = map[string]issuer.Issuer{"self": issuer.Self{}}
 	}
@@ -138,7 +150,7 @@ func (c *Core) assemble(ctx context.Context) error {
 		return err
 	}
 	if c.Gate, err = gate.Open(ctx, gate.Config{
-		Store: c.Store, Keyring: keyring, Granter: granter, Sink: o.Sink, Node: "local", Now: time.Now, Log: o.Log,
+		Store: c.Store, Keyring: keyring, Granter: granter, Sink: o.Sink, Node: o.Node, Now: time.Now, Log: o.Log,
 	}); err != nil {
 		return err
 	}
@@ -175,7 +187,7 @@ func (c *Core) assemble(ctx context.Context) error {
 	config := vault.Config{
 		Store: c.Store, Keyring: keyring, Gate: c.Gate, Principals: principals{c.Tenant}, Now: o.Now, Log: o.Log,
 		TenantID: c.Tenant.TenantID(), Suffix: o.Names.VaultSuffix, Location: o.Names.Location,
-		Issuers: o.Issuers, SoleNode: true, Keys: idle.New(runtime.GOMAXPROCS(0), keyQueue), RefuseWeakPadding: o.RefuseWeakPadding,
+		Issuers: o.Issuers, SoleNode: !o.Shared, Keys: idle.New(runtime.GOMAXPROCS(0), keyQueue), RefuseWeakPadding: o.RefuseWeakPadding,
 		Forget: c.Tenant.Forget,
 	}
 	if len(o.AttestationAuthorities) > 0 {

@@ -303,12 +303,17 @@ func (s *Service) changeRoles(ctx context.Context, caller access.Caller, op gate
 }
 
 func (s *Service) editRoles(ctx context.Context, g seal.Grant, edit func(*rolesRecord) error) error {
+	return s.editRolesWhile(ctx, g, func(store.Tx) (bool, error) { return true, nil }, edit)
+}
+
+// editRolesWhile changes nothing if still returns false, in the Update.
+func (s *Service) editRolesWhile(ctx context.Context, g seal.Grant, still func(store.Tx) (bool, error), edit func(*rolesRecord) error) error {
 	return retry(ctx, func() error {
 		recs, err := s.config.Store.Get(ctx, store.Ask{Key: rolesKey}, store.Ask{Key: directoryKey})
 		if err != nil {
 			return err
 		}
-		recs[0].Key, recs[1].Key = rolesKey, directoryKey
+		recs[0].Key = rolesKey
 		var record rolesRecord
 		if recs[0].Exists() {
 			if err := s.open(recs[0], place(kindRoles, ""), &record); err != nil {
@@ -323,7 +328,19 @@ func (s *Service) editRoles(ctx context.Context, g seal.Grant, edit func(*rolesR
 			return err
 		}
 		// That whom a role is given to exists was looked at in between.
-		return s.commitIf(ctx, recs[1], change{recs[0], box})
+		return s.config.Store.Update(ctx, func(tx store.Tx) error {
+			directory, err := tx.Get(directoryKey)
+			if err != nil {
+				return err
+			}
+			if directory.Revision != recs[1].Revision {
+				return store.ErrChanged
+			}
+			if ok, err := still(tx); err != nil || !ok {
+				return err
+			}
+			return change{recs[0], box}.apply(tx)
+		})
 	})
 }
 
@@ -550,8 +567,8 @@ func (s *Service) EnsureAssignment(ctx context.Context, principal, role, scope s
 }
 
 // Forget removes the assignments at a scope that is gone for good, and below it if whole is
-// set.
-func (s *Service) Forget(ctx context.Context, scope string, whole bool) error {
+// set, unless still says in the Update that there may be a namesake.
+func (s *Service) Forget(ctx context.Context, scope string, whole bool, still func(store.Tx) (bool, error)) error {
 	gone := func(a assignmentRecord) bool { return within(a.Scope, scope) && (whole || within(scope, a.Scope)) }
 	recs, err := s.config.Store.Get(ctx, store.Ask{Key: rolesKey})
 	if err != nil || !recs[0].Exists() {
@@ -561,7 +578,7 @@ func (s *Service) Forget(ctx context.Context, scope string, whole bool) error {
 		return err
 	}
 	return s.system(ctx, "RoleAssignmentDelete", scope, func(g seal.Grant) error {
-		return s.editRoles(ctx, g, func(r *rolesRecord) error {
+		return s.editRolesWhile(ctx, g, still, func(r *rolesRecord) error {
 			r.Assignments = slices.DeleteFunc(r.Assignments, gone)
 			return nil
 		})

@@ -297,23 +297,6 @@ func (s *Service) commit(ctx context.Context, changes ...change) error {
 	})
 }
 
-// commitIf is commit for changes that are good only as long as the record of a decision is
-// as it was. The error is store.ErrChanged when it is not.
-func (s *Service) commitIf(ctx context.Context, decided store.Record, changes ...change) error {
-	return s.config.Store.Update(ctx, func(tx store.Tx) error {
-		rec, err := tx.Get(decided.Key)
-		if err == nil && rec.Revision != decided.Revision {
-			err = store.ErrChanged
-		}
-		for _, c := range changes {
-			if err == nil {
-				err = c.apply(tx)
-			}
-		}
-		return err
-	})
-}
-
 // apply finds its own work when a commit that did happen is run again.
 func (c change) apply(tx store.Tx) error {
 	rec, err := tx.Get(c.was.Key)

@@ -312,7 +312,7 @@ func (c *creation) put(e edit, n names, recs []store.Record) error {
 	if c.operation.merges() { // nothing happens until a certificate is merged
 		return e.tx.SetDue(c.ref.key(kindOperation), time.Time{})
 	}
-	return e.tx.SetDue(c.ref.key(kindOperation), c.now.Add(lease))
+	return e.tx.SetDue(c.ref.key(kindOperation), e.s.leased(c.now))
 }
 
 // predicted is the version as it is seen before it is issued (recorded).

@@ -90,8 +90,9 @@ type Config struct {
 
 	// Forget is told of a resource that is gone for good, by its ARM id, before its name is
 	// free again: what was assigned there, and below if whole is set, must not count for a
-	// namesake. May be nil.
-	Forget func(ctx context.Context, scope string, whole bool) error
+	// namesake. It changes nothing if still, which is called in the Update that makes the
+	// change, returns false: another node has ended the work, and there may be a namesake. May be nil.
+	Forget func(ctx context.Context, scope string, whole bool, still func(store.Tx) (bool, error)) error
 
 	// Attestations verify for whom a key is released; nil: for nobody.
 	Attestations Attestations
@@ -101,8 +102,20 @@ type Config struct {
 	RefuseWeakPadding bool
 }
 
-// lease is how long the node that took up an issuance has it for itself.
-const lease = 30 * time.Second
+// lease is how long a node that took up an issuance, or other due work, may be at it, and
+// skew how far the clocks of two nodes may be apart.
+const (
+	lease = 30 * time.Second
+	skew  = time.Minute
+)
+
+// leased is the due time of work that this node takes up at a time.
+func (s *Service) leased(now time.Time) time.Time {
+	if s.SoleNode {
+		return now.Add(lease)
+	}
+	return now.Add(lease + skew)
+}
 
 // A Service answers for all vaults of one installation. It is safe for any number of
 // goroutines.
@@ -136,7 +149,7 @@ func New(c Config) (*Service, error) {
 		signing:      map[store.Key]chan struct{}{},
 	}
 	s.runner = jobs.New(jobs.Config{
-		Store: c.Store, Now: c.Now, Lease: lease, Route: s.route, Log: c.Log, Sole: c.SoleNode,
+		Store: c.Store, Now: c.Now, Lease: lease, Skew: skew, Route: s.route, Log: c.Log, Sole: c.SoleNode,
 	})
 	return s, nil
 }

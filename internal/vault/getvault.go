@@ -183,7 +183,7 @@ func (s *Service) PurgeVault(ctx context.Context, caller access.Caller, location
 		if err != nil {
 			return err
 		}
-		return s.putVaultState(ctx, g, v, func(r *vaultRecord) { r.State = statePurging }, s.Now().Add(lease)) // should this process die
+		return s.putVaultState(ctx, g, v, func(r *vaultRecord) { r.State = statePurging }, s.leased(s.Now())) // should this process die
 	})
 	if err != nil {
 		return LongOperation{}, explain(err)

@@ -262,7 +262,7 @@ func (s *Service) markGroup(ctx context.Context, g seal.Grant, name string) erro
 			return firstError(err, groupNotFound(name))
 		}
 		r.State = stateDeleted
-		if err := tx.SetDue(groupKey(name), now.Add(lease)); err != nil { // should this process die
+		if err := tx.SetDue(groupKey(name), s.leased(now)); err != nil { // should this process die
 			return err
 		}
 		return s.putGroup(tx, g, was, r)
@@ -270,7 +270,9 @@ func (s *Service) markGroup(ctx context.Context, g seal.Grant, name string) erro
 }
 
 // finishGroup deletes the vaults of a group that is marked, and then the group. After so many
-// vaults it leaves the rest, which is due then.
+// vaults it leaves the rest, which is due then. Two nodes may be at it, one of them late: each
+// step happens only while the group is marked, so that it does no harm to a group that was made
+// anew under the name.
 func (s *Service) finishGroup(ctx context.Context, g seal.Grant, caller access.Caller, name string, limit int) (done bool, err error) {
 	now := s.Now()
 	var names []string
@@ -285,11 +287,18 @@ func (s *Service) finishGroup(ctx context.Context, g seal.Grant, caller access.C
 	}); err != nil {
 		return false, err
 	}
+	marked := func(tx store.Tx) (bool, error) {
+		r, _, ok, err := s.group(tx, g, name)
+		return ok && r.State == stateDeleted, err
+	}
 	for i, vault := range names {
 		if i == limit {
 			return false, s.Store.Update(ctx, func(tx store.Tx) error { return tx.SetDue(groupKey(name), now) })
 		}
 		if err := s.Store.Update(ctx, func(tx store.Tx) error {
+			if still, err := marked(tx); err != nil || !still {
+				return err
+			}
 			_, err := s.softDelete(tx, g, caller, name, vault, now)
 			var gone *Error
 			if asError(err, &gone) && gone.Code == CodeResourceNotFound {
@@ -301,11 +310,14 @@ func (s *Service) finishGroup(ctx context.Context, g seal.Grant, caller access.C
 		}
 	}
 	if s.Forget != nil { // before the name is free; its vaults keep their names, and so what was assigned there
-		if err := s.Forget(ctx, s.GroupID(name), false); err != nil {
+		if err := s.Forget(ctx, s.GroupID(name), false, marked); err != nil {
 			return false, err
 		}
 	}
 	err = s.Store.Update(ctx, func(tx store.Tx) error {
+		if still, err := marked(tx); err != nil || !still {
+			return err
+		}
 		rec, err := tx.Get(groupKey(name))
 		if err != nil || !rec.Exists() {
 			return err

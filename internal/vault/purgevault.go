@@ -69,17 +69,26 @@ func (s *Service) purgeVaultPart(ctx context.Context, v *vaultState) (done bool,
 	return done && err == nil, err
 }
 
+// removePart removes nothing when the vault is not the one that v is: another node may have
+// ended the purge, and the name may be another vault's already.
 func (s *Service) removePart(ctx context.Context, g seal.Grant, v *vaultState) (done bool, err error) {
 	if v.State == stateDeleted {
 		return false, s.putVaultState(ctx, g, v, func(r *vaultRecord) { r.State = statePurging }, s.Now())
 	}
+	still := func(tx store.Tx) (bool, error) {
+		now, err := s.vaultIn(tx, v.Name)
+		return now != nil && now.Instance == v.Instance && now.State == statePurging, err
+	}
 	if s.Forget != nil { // before the name is free
-		if err := s.Forget(ctx, s.VaultID(v.group(), v.Name), true); err != nil {
+		if err := s.Forget(ctx, s.VaultID(v.group(), v.Name), true, still); err != nil {
 			return false, err
 		}
 	}
 	err = s.Store.Update(ctx, func(tx store.Tx) error {
-		done = false
+		same, err := still(tx)
+		if done = !same; err != nil || done {
+			return err
+		}
 		prefix := store.Key(objectPrefix + fold(v.Name) + "/")
 		recs, err := tx.Scan(prefix, "", purgeChunk)
 		if err != nil {
@@ -93,17 +102,12 @@ func (s *Service) removePart(ctx context.Context, g seal.Grant, v *vaultState) (
 		if len(recs) == purgeChunk {
 			return nil
 		}
-		rec, err := tx.Get(vaultKey(v.Name))
-		switch {
-		case err != nil:
-			return err
-		case rec.Exists() && rec.Revision != v.revision: // sealed anew meanwhile; it is read again
-			return nil
-		case rec.Exists():
-			err = tx.Delete(rec.Key, rec.Revision)
-		}
 		done = true
-		return err
+		rec, err := tx.Get(vaultKey(v.Name)) // it may have been sealed anew
+		if err != nil {
+			return err
+		}
+		return tx.Delete(rec.Key, rec.Revision)
 	})
 	return done, err
 }

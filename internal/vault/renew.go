@@ -84,8 +84,14 @@ func (s *Service) renew(ctx context.Context, key store.Key, v *vaultState, ref R
 		if err != nil {
 			return err
 		}
-		begun = true
 		return s.update(ctx, g, v, func(e edit) error {
+			var head certificateHead
+			if _, err := e.head(kindCertificate, ref, &head); err != nil {
+				return err
+			}
+			if begun = head.Current.ID == current.ID; !begun { // another node has renewed it meanwhile
+				return e.tx.SetDue(key, head.renewAt())
+			}
 			if err := plan.commit(e); err != nil {
 				return err
 			}
