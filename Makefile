@@ -7,8 +7,10 @@ VERSION     ?= $(shell git describe --tags --always 2>/dev/null || echo developm
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 TARGETS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME    ?= 30s
+IMAGE       ?= $(CURDIR)/bin/image
+CREATED     ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-.PHONY: build build-pkcs11 pkcs11 quickstart test vet unit cross compat bench fuzz vuln clean
+.PHONY: build build-pkcs11 pkcs11 quickstart test vet unit cross image packaging compat bench fuzz vuln clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/coffer ./cmd/coffer
@@ -23,6 +25,20 @@ pkcs11:
 	@command -v apt-get >/dev/null && test/softhsm .cache/softhsm && \
 	COFFER_SOFTHSM=$(CURDIR)/.cache/softhsm CGO_ENABLED=1 $(GO) test -count=1 -tags pkcs11 ./internal/seal/pkcs11
 
+# A container image, as an OCI image layout. The same source and the same Go make the same digest anywhere.
+image:
+	@for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOAMD64=v1 GOARM64=v8.0 GOFLAGS= $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o bin/linux-$$arch/coffer ./cmd/coffer || exit 1; \
+	done
+	@$(GO) -C deploy/image run . -out "$(IMAGE)" -version "$(VERSION)" -created "$(CREATED)" \
+		-amd64 $(CURDIR)/bin/linux-amd64/coffer -arm64 $(CURDIR)/bin/linux-arm64/coffer
+
+# What is installed otherwise than by hand: the container image.
+packaging:
+	$(GO) -C deploy/image vet ./...
+	$(GO) -C deploy/image mod tidy -diff
+	$(GO) -C deploy/image test -count=1 ./...
+
 # Runs a program that was written for Azure Key Vault, unchanged, in a private vault.
 quickstart: build
 	CGO_ENABLED=0 $(GO) -C examples/quickstart build -trimpath -o ../../bin/quickstart .
@@ -30,7 +46,7 @@ quickstart: build
 
 # Everything: static checks, unit tests with the race detector, builds for all systems,
 # and other people's clients.
-test: vet unit cross pkcs11 compat
+test: vet unit cross packaging pkcs11 compat
 
 vet:
 	test -z "$$(gofmt -l . | tee /dev/stderr)"

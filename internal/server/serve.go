@@ -159,8 +159,10 @@ func (c Config) readCertificate() (tls.Certificate, error) {
 	return tls.X509KeyPair(chain, key)
 }
 
-// ReadPrivate reads a file that only its owner may read (see seal.ReadPrivateFile).
-func ReadPrivate(path string) ([]byte, error) { return seal.ReadPrivateFile(path, maxPrivate) }
+// maxPrivate is the most that a key, a token or a chain of keys has, in bytes.
+const maxPrivate = 1 << 20
 
-// maxPrivate bounds a private file that is no root key: a TLS key, a token; in bytes.
-const maxPrivate = 64 << 10
+// ReadPrivate reads a file that only its owner may read, by the rules of the seals' files.
+func ReadPrivate(path string) ([]byte, error) {
+	return seal.ReadPrivateFile(path, maxPrivate)
+}
