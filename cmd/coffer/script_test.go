@@ -189,7 +189,7 @@ func startServe(env *testscript.Env) error {
 		return err
 	}
 	config := filepath.Join(dir, "coffer.yaml")
-	if err := replaceIn(config, `# public_port: "443"`, `public_port: "443"`); err != nil {
+	if err := replaceIn(config, `# public_port: "443"`, "public_port: \"443\"\nbearer_issuers: [{url: \"https://outside.test\"}]"); err != nil {
 		return err
 	}
 	address, err := serve(env, coffer, config)

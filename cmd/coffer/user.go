@@ -18,6 +18,12 @@ var (
 
 func userCommand() *cobra.Command {
 	r := &remote{}
+	federate := noun("federate", "Users of an outside issuer",
+		`Let somebody whom an outside issuer knows, such as a tenant of Entra, call as a user. The
+configuration has to name the issuer among bearer_issuers, whose user_claim says by what the
+issuer identifies its users.`,
+		"  coffer user federate add jane@coffer.example.com --issuer https://sts.windows.net/TENANT/ --subject OBJECT-ID\n  coffer user federate list jane@coffer.example.com",
+		r.identityAdd(), r.identityList(), r.identityDelete())
 	cmd := noun("user", "Users who sign in with a password",
 		`Make users, and set their passwords. It takes an administrator of the directory. A user may
 do nothing before something is granted to them, or to a group that they are in. A password
@@ -26,7 +32,7 @@ others could see it.`,
 		`  coffer user create jane@coffer.example.com --name Jane
   coffer role assign --role "Key Vault Secrets User" --user jane@coffer.example.com --vault demo
   coffer user password jane@coffer.example.com --password-file new-password.txt`,
-		r.userCreate(), r.userList(), r.userShow(), r.userUpdate(), r.userPassword(), r.userDelete())
+		r.userCreate(), r.userList(), r.userShow(), r.userUpdate(), r.userPassword(), r.userDelete(), federate)
 	r.managementFlags(cmd)
 	return cmd
 }
@@ -77,17 +83,26 @@ func userPath(user client.Object) string { return "users/" + url.PathEscape(user
 
 func (r *remote) userCreate() *cobra.Command {
 	var password passwordFlag
+	var outside identityFlag
 	var name string
 	cmd := &cobra.Command{
 		Use: "create NAME@DOMAIN", Short: "Make a user", Args: oneArg("the NAME@DOMAIN that the user signs in with"),
-		Example: "  coffer user create jane@coffer.example.com --name \"Jane Roe\"\n  coffer user create jane@coffer.example.com --password-file password.txt",
+		Example: "  coffer user create jane@coffer.example.com --name \"Jane Roe\"\n  coffer user create jane@coffer.example.com --password-file password.txt\n  coffer user create jane@coffer.example.com --issuer https://sts.windows.net/TENANT/ --subject OBJECT-ID     # no password",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			local, _, _ := strings.Cut(args[0], "@")
-			text, err := password.read(cmd)
-			if err != nil {
-				return err
+			body := client.Object{"userPrincipalName": args[0], "displayName": firstText(name, local), "mailNickname": local, "accountEnabled": true}
+			if outside.issuer+outside.subject != "" {
+				if err := outside.check(); err != nil {
+					return err
+				}
+				body["identities"] = []any{outside.identity()}
+			} else {
+				text, err := password.read(cmd)
+				if err != nil {
+					return err
+				}
+				body["passwordProfile"] = passwordProfile(text)
 			}
-			body := client.Object{"userPrincipalName": args[0], "displayName": firstText(name, local), "mailNickname": local, "accountEnabled": true, "passwordProfile": passwordProfile(text)}
 			return r.onDirectory(cmd, func(ctx context.Context, d *client.Directory) error {
 				made, err := d.Post(ctx, "users", body)
 				if err != nil {
@@ -99,6 +114,8 @@ func (r *remote) userCreate() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the `name` to show (default: what stands before the @)")
 	password.add(cmd)
+	outside.add(cmd)
+	cmd.MarkFlagsMutuallyExclusive("password-file", "issuer")
 	return cmd
 }
 

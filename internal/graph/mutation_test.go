@@ -22,7 +22,7 @@ func TestConformBodyMutations(t *testing.T) {
 		"PATCH servicePrincipals/{id}": {"accountEnabled": true, "keyCredentials": []object{{"key": certificate(t, 2048)}}}, "POST directoryObjects/getByIds": {"ids": []string{unknown}, "types": []string{"user"}},
 		"POST groups":       {"displayName": "g", "description": "d", "mailNickname": "n", "mailEnabled": false, "securityEnabled": true, "groupTypes": []string{}, "owners@odata.bind": []string{base + "/directoryObjects/" + c.id}},
 		"PATCH groups/{id}": {"displayName": "h", "description": "e", "mailNickname": "m", "mailEnabled": false, "securityEnabled": true},
-		"PATCH users/{id}":  {"displayName": "z", "accountEnabled": true, "userPrincipalName": "same@coffer.local"},
+		"PATCH users/{id}":  {"displayName": "z", "accountEnabled": true, "userPrincipalName": "same@coffer.local", "identities": []object{{"signInType": "userPrincipalName", "issuer": "coffer.local", "issuerAssignedId": "same@coffer.local"}}},
 	}
 	into, sent, hashed := graph.Bodies(), 0, 0
 	for i, row := range graph.Rows() {

@@ -308,7 +308,7 @@ func TestUsers(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	for name, change := range map[string][2]any{
-		"short password": {"passwordProfile", object{"password": "1234567"}}, "no password": {"passwordProfile", object{}}, "no profile": {"passwordProfile", nil},
+		"short password": {"passwordProfile", object{"password": "1234567"}}, "no password": {"passwordProfile", object{}}, "no profile": {"passwordProfile", nil}, "kind of identity": {"identities", []object{{"signInType": "emailAddress", "issuer": "a", "issuerAssignedId": "b"}}}, "issuer of identity": {"identities", []object{{"signInType": "federated", "issuer": "https://a", "issuerAssignedId": "b"}}},
 		"name": {"userPrincipalName", "nobody"}, "path": {"userPrincipalName", "a/b@c"}, "no name": {"userPrincipalName", nil}, "display name": {"displayName", ""}, "zero": {"userPrincipalName", "a\x00@b"},
 	} {
 		body := newUser("bad@coffer.local")

@@ -23,14 +23,31 @@ type userBody struct {
 	PasswordProfile   *struct {
 		Password *string `json:"password"`
 	} `json:"passwordProfile"`
+	Identities *[]identity `json:"identities"`
 }
 
-func (b userBody) edit() tenant.UserEdit {
+// edit reads what is to change. Of the identities those are taken that outside issuers know;
+// the one by which a user signs in here is their name, and is changed as such.
+func (b userBody) edit() (tenant.UserEdit, error) {
 	e := tenant.UserEdit{Name: b.UserPrincipalName, DisplayName: b.DisplayName, Enabled: b.AccountEnabled}
 	if b.PasswordProfile != nil {
 		e.Password = b.PasswordProfile.Password
 	}
-	return e
+	if b.Identities == nil {
+		return e, nil
+	}
+	federated := []tenant.Identity{}
+	for _, i := range *b.Identities {
+		switch i.SignInType {
+		case signInFederated:
+			federated = append(federated, tenant.Identity{Issuer: i.Issuer, ID: i.IssuerAssignedID})
+		case signInName:
+		default:
+			return e, badRequest("Invalid value specified for property 'signInType' of resource 'ObjectIdentity': it is federated or userPrincipalName.")
+		}
+	}
+	e.Identities = &federated
+	return e, nil
 }
 
 func (d *Door) getMe(r request) (answer, error) {
@@ -41,7 +58,7 @@ func (d *Door) getMe(r request) (answer, error) {
 func (d *Door) listUsers(r request) (answer, error) {
 	return list(r, "users", userProperties, func(q tenant.Query[tenant.User]) (tenant.Page[tenant.User], error) {
 		return d.Tenant.ListUsers(r.ctx, r.caller, q)
-	}, showUser)
+	}, d.showUser)
 }
 
 func (d *Door) getUser(r request) (answer, error) {
@@ -54,7 +71,11 @@ func (d *Door) createUser(r request) (answer, error) {
 	if err := r.decode(&body); err != nil {
 		return answer{}, err
 	}
-	made, err := d.Tenant.CreateUser(r.ctx, r.caller, body.edit())
+	edit, err := body.edit()
+	if err != nil {
+		return answer{}, err
+	}
+	made, err := d.Tenant.CreateUser(r.ctx, r.caller, edit)
 	out := d.oneUser(r, http.StatusCreated, made)
 	out.location = r.root + "/users/" + made.ID
 	return out, err
@@ -65,7 +86,11 @@ func (d *Door) updateUser(r request) (answer, error) {
 	if err := r.decode(&body); err != nil {
 		return answer{}, err
 	}
-	return noContent(d.Tenant.UpdateUser(r.ctx, r.caller, r.names["id"], body.edit()))
+	edit, err := body.edit()
+	if err != nil {
+		return answer{}, err
+	}
+	return noContent(d.Tenant.UpdateUser(r.ctx, r.caller, r.names["id"], edit))
 }
 
 func (d *Door) deleteUser(r request) (answer, error) {
@@ -73,7 +98,7 @@ func (d *Door) deleteUser(r request) (answer, error) {
 }
 
 func (d *Door) oneUser(r request, status int, u tenant.User) answer {
-	out := showUser(u)
+	out := d.showUser(u)
 	out.Context = r.context("users/$entity")
 	return answer{status: status, body: out}
 }

@@ -126,7 +126,22 @@ type user struct {
 	AccountEnabled    bool     `json:"accountEnabled"`
 	CreatedDateTime   *string  `json:"createdDateTime"`
 	UserType          string   `json:"userType"`
+
+	Identities []identity `json:"identities"`
 }
+
+// An identity is how a user signs in: by their name here, or by an outside issuer.
+type identity struct {
+	SignInType       string `json:"signInType"`
+	Issuer           string `json:"issuer"`
+	IssuerAssignedID string `json:"issuerAssignedId"`
+}
+
+// The kinds of identities (documented).
+const (
+	signInName      = "userPrincipalName"
+	signInFederated = "federated"
+)
 
 type organization struct {
 	ID              string           `json:"id"`
@@ -167,8 +182,12 @@ func (d *Door) showPrincipal(p tenant.PrincipalObject) principal {
 // principalType is the type of every service principal that there is.
 const principalType = "Application"
 
-func showUser(u tenant.User) user {
-	return user{BusinessPhones: []string{}, DisplayName: u.DisplayName, UserPrincipalName: u.Name, ID: u.ID, AccountEnabled: u.Enabled, CreatedDateTime: date(u.Created), UserType: "Member"}
+func (d *Door) showUser(u tenant.User) user {
+	identities := []identity{{signInName, d.Domain, u.Name}}
+	for _, i := range u.Identities {
+		identities = append(identities, identity{signInFederated, i.Issuer, i.ID})
+	}
+	return user{Identities: identities, BusinessPhones: []string{}, DisplayName: u.DisplayName, UserPrincipalName: u.Name, ID: u.ID, AccountEnabled: u.Enabled, CreatedDateTime: date(u.Created), UserType: "Member"}
 }
 
 func showPassword(p tenant.PasswordCredential) passwordCredential {
@@ -200,7 +219,7 @@ func (d *Door) showObject(o tenant.Object) any {
 		out.Type = typePrefix + "servicePrincipal"
 		return out
 	case o.User != nil:
-		out := showUser(*o.User)
+		out := d.showUser(*o.User)
 		out.Type = typePrefix + "user"
 		return out
 	}

@@ -174,6 +174,9 @@ func (c Config) check() error {
 func checkBearers(all []BearerConfig) error {
 	authorities := 0
 	for _, one := range all {
+		if one.UserClaim != "" && one.UserClaim != userClaimSubject && one.UserClaim != userClaimOID {
+			return fmt.Errorf("bearer_issuers: user_claim %q is neither %s nor %s", one.UserClaim, userClaimSubject, userClaimOID)
+		}
 		if one.Authority == "" {
 			continue
 		}

@@ -117,11 +117,14 @@ refuse_weak_padding: false
 
 # Issuers whose access tokens are taken as they are, such as a tenant of Entra: an application
 # calls by one if an administrator gave it a federated credential with the issuer, the token's
-# subject and the audience that is called. With authority, clients are sent there to sign in.
+# subject and the audience that is called; a user, if an administrator gave them an identity
+# with the issuer and what user_claim says of them: sub, or of a tenant of Entra oid. With
+# authority, clients are sent there to sign in.
 # bearer_issuers:
 #   - url: https://sts.windows.net/TENANT/
 #     jwks_url: https://login.microsoftonline.com/TENANT/discovery/keys
 #     tenant: TENANT
+#     user_claim: oid
 #     authority: https://login.microsoftonline.com/TENANT
 
 # A certificate for *.vault.DOMAIN and login., management. and graph.DOMAIN:

@@ -64,22 +64,33 @@ type BearerConfig struct {
 	// Tenant is the tenant of the issuer, claim tid, that its tokens have to name; empty: the
 	// issuer has only one.
 	Tenant string `yaml:"tenant"`
+	// UserClaim is the claim by which the issuer identifies its users: sub, which is the
+	// default, or oid, which a tenant of Entra gives one and the same user for every audience,
+	// and which no user of it can choose.
+	UserClaim string `yaml:"user_claim"`
 	// Authority is where clients are told to sign in, the address with the tenant such as
 	// https://login.microsoftonline.com/TENANT; empty: here, as ever. One issuer can have it.
 	Authority string `yaml:"authority"`
 }
 
+// The claims that can identify users.
+const (
+	userClaimSubject = "sub"
+	userClaimOID     = "oid"
+)
+
 // bearers are assertions that are bound to a tenant.
 type bearers struct {
 	assertions
 	tenants map[string]string // by canonical issuer
+	users   map[string]string // by canonical issuer: the claim that identifies users
 }
 
 func newBearers(all []BearerConfig, log *slog.Logger) (bearers, error) {
-	b := bearers{tenants: map[string]string{}}
+	b := bearers{tenants: map[string]string{}, users: map[string]string{}}
 	var issuers []IssuerConfig
 	for _, one := range all {
-		b.tenants[oidc.Canonical(one.URL)] = one.Tenant
+		b.tenants[oidc.Canonical(one.URL)], b.users[oidc.Canonical(one.URL)] = one.Tenant, one.UserClaim
 		issuers = append(issuers, one.IssuerConfig)
 	}
 	verifier, err := newVerifier(issuers, log)
@@ -108,6 +119,9 @@ func (b bearers) Verify(ctx context.Context, issuer, raw string) (tenant.Outside
 	found, err := outside(claims, err)
 	if want := b.tenants[oidc.Canonical(issuer)]; err == nil && want != "" && !strings.EqualFold(found.TenantID, want) {
 		err = tenant.ErrAssertionTenant
+	}
+	if found.User = found.Subject; b.users[oidc.Canonical(issuer)] == userClaimOID {
+		found.User = claims.Text(userClaimOID)
 	}
 	return found, err
 }

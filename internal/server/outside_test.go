@@ -57,7 +57,7 @@ func (w *world) list(raw string) *httptest.ResponseRecorder {
 }
 
 // trusting is a world that takes access tokens of an issuer, and a caller who administers.
-func trusting(t *testing.T, bearer, assertion *foreign) (*world, access.Caller) {
+func trusting(t *testing.T, bearer, assertion *foreign, over ...func(*server.BearerConfig)) (*world, access.Caller) {
 	t.Helper()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	var text []byte
@@ -72,6 +72,9 @@ func trusting(t *testing.T, bearer, assertion *foreign) (*world, access.Caller) 
 	o.BearerIssuers = []server.BearerConfig{{
 		IssuerConfig: server.IssuerConfig{URL: bearer.URL, CAFile: ca}, Tenant: "outside-tenant", Authority: "https://login.example.com/outside-tenant",
 	}}
+	for _, change := range over {
+		change(&o.BearerIssuers[0])
+	}
 	w := newWorld(t, o)
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
@@ -239,6 +242,145 @@ func TestOutsideAudiencesAreOurs(t *testing.T) {
 	}
 }
 
+// An outside issuer's access token is taken for the user with the identity, of the claim that
+// the configuration names; what it says of itself and of its groups counts for nothing.
+func TestOutsideUsers(t *testing.T) {
+	for _, claim := range []string{"", "sub", "oid"} {
+		t.Run("by "+claim, func(t *testing.T) {
+			bearer, assertion := newForeign(t), newForeign(t)
+			w, admin := trusting(t, bearer, assertion, func(c *server.BearerConfig) { c.UserClaim = claim })
+			ctx, id, by := context.Background(), "jane outside", claim
+			if by == "" {
+				by = "sub"
+			}
+			identities := &[]tenant.Identity{{Issuer: bearer.URL, ID: id}}
+			jane, err := w.Tenant.CreateUser(ctx, admin, tenant.UserEdit{Name: ptr("jane@coffer.local"), DisplayName: ptr("Jane"), Identities: identities})
+			if err != nil {
+				t.Fatal(err)
+			}
+			me := func(over map[string]any) (int, string) {
+				t.Helper()
+				claims := map[string]any{"aud": "https://graph.microsoft.com", by: id}
+				maps.Copy(claims, over)
+				status, _, text := w.ask("GET", "https://graph.microsoft.com/v1.0/me", bearer.access(t, bearer.key, jose.RS256, claims), "")
+				return status, text
+			}
+			for range 2 { // found, and remembered
+				if status, text := me(nil); status != 200 || field(text, "id") != jane.ID || !strings.Contains(text, `{"signInType":"federated","issuer":"`+bearer.URL+`","issuerAssignedId":"`+id+`"}`) {
+					t.Fatalf("%d %s", status, text)
+				}
+			}
+			other := map[string]string{"sub": "oid", "oid": "sub"}[by]
+			for name, over := range map[string]map[string]any{
+				"another": {by: "joe outside"}, "nobody": {by: nil, other: nil}, "by the other claim": {by: "x", other: id}, "a number": {by: 1}, "nothing": {by: ""}, "another case": {by: strings.ToUpper(id)},
+				"another tenant": {"tid": "other"}, "another audience": {"aud": "https://elsewhere.example"}, "the well-known audience": {"aud": graphID}, "expired": {"exp": time.Now().Add(-time.Hour).Unix()}, "another issuer": {"iss": assertion.URL},
+			} {
+				if status, text := me(over); status != 401 {
+					t.Errorf("%s: %d %s", name, status, text)
+				}
+			}
+			// Groups are those of this directory.
+			group, err := w.Tenant.CreateGroup(ctx, admin, tenant.GroupEdit{DisplayName: ptr("owners"), MailNickname: ptr("owners")}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Tenant.EnsureAssignment(ctx, group.ID, roleOwner, "/"); err != nil {
+				t.Fatal(err)
+			}
+			put := func() int {
+				raw := bearer.access(t, bearer.key, jose.RS256, map[string]any{"aud": "https://management.azure.com", by: id, "groups": []string{group.ID}, "roles": []string{"Owner"}, "wids": []string{roleOwner}})
+				status, _, _ := w.ask("PUT", "https://management.azure.com/subscriptions/"+w.Tenant.TenantID()+"/resourceGroups/rg?api-version=2022-07-01", raw, `{"location":"eastus"}`)
+				return status
+			}
+			if got := put(); got != 403 {
+				t.Errorf("a group that the token claims counts: %d", got)
+			}
+			if err := w.Tenant.AddMember(ctx, admin, group.ID, jane.ID); err != nil {
+				t.Fatal(err)
+			}
+			if got := put(); got != 201 {
+				t.Errorf("%d", got)
+			}
+			// Nobody signs in here without a password, and who is disabled or unbound is out.
+			if status, text := (&plane{world: w, t: t}).signIn("jane@coffer.local", "04b07795-8ddb-461a-bbee-02f9e1bf7b46", "https://vault.azure.net", "password", ""); status == 200 {
+				t.Errorf("%d %s", status, text)
+			}
+			for _, step := range []struct {
+				edit tenant.UserEdit
+				want int
+			}{{tenant.UserEdit{Enabled: ptr(false)}, 401}, {tenant.UserEdit{Enabled: ptr(true)}, 200}, {tenant.UserEdit{Name: ptr("jane.roe@coffer.local")}, 200}, {tenant.UserEdit{Identities: &[]tenant.Identity{}}, 401}, {tenant.UserEdit{Identities: identities}, 200}} {
+				if err := w.Tenant.UpdateUser(ctx, admin, jane.ID, step.edit); err != nil {
+					t.Fatal(err)
+				}
+				if status, text := me(nil); status != step.want {
+					t.Errorf("%+v: %d %s", step.edit, status, text)
+				}
+			}
+			if err := w.Tenant.DeleteUser(ctx, admin, jane.ID); err != nil {
+				t.Fatal(err)
+			}
+			if status, text := me(nil); status != 401 {
+				t.Errorf("removed: %d %s", status, text)
+			}
+		})
+	}
+}
+
+// Administrators alone give identities, of issuers that the configuration names, and each to
+// one user and to no application beside.
+func TestOutsideIdentitiesAreTheAdministrators(t *testing.T) {
+	bearer, assertion := newForeign(t), newForeign(t)
+	w, admin := trusting(t, bearer, assertion)
+	ctx := context.Background()
+	user := func(name string, identities ...tenant.Identity) (tenant.User, error) {
+		return w.Tenant.CreateUser(ctx, admin, tenant.UserEdit{Name: ptr(name + "@coffer.local"), DisplayName: ptr(name), Identities: &identities})
+	}
+	one := tenant.Identity{Issuer: bearer.URL, ID: "one"}
+	jane, err := user("jane", one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := func(err error) tenant.DirectoryCode {
+		var refused *tenant.DirectoryError
+		_ = errors.As(err, &refused)
+		if refused == nil {
+			return ""
+		}
+		return refused.Code
+	}
+	for name, test := range map[string]struct {
+		want       tenant.DirectoryCode
+		identities []tenant.Identity
+	}{
+		"another's": {tenant.ObjectConflict, []tenant.Identity{one}}, "twice": {tenant.ObjectConflict, []tenant.Identity{{Issuer: bearer.URL, ID: "two"}, {Issuer: bearer.URL, ID: "two"}}}, "none and no password": {tenant.BadObject, nil},
+		"of sign-ins alone": {tenant.BadObject, []tenant.Identity{{Issuer: assertion.URL, ID: "two"}}}, "our own": {tenant.BadObject, []tenant.Identity{{Issuer: w.Tenant.Issuer(), ID: "two"}}}, "of nobody": {tenant.BadObject, []tenant.Identity{{Issuer: bearer.URL}}},
+		"long": {tenant.BadObject, []tenant.Identity{{Issuer: bearer.URL, ID: strings.Repeat("x", 601)}}}, "zero": {tenant.BadObject, []tenant.Identity{{Issuer: bearer.URL, ID: "a\x00"}}}, "many": {tenant.BadObject, make([]tenant.Identity, 11)},
+	} {
+		if _, err := user("joe", test.identities...); code(err) != test.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Who administers nothing changes no identity, not even the own one.
+	self := access.Caller{TenantID: w.Tenant.TenantID(), ObjectID: jane.ID}
+	if err := w.Tenant.UpdateUser(ctx, self, jane.ID, tenant.UserEdit{Identities: &[]tenant.Identity{{Issuer: bearer.URL, ID: "two"}}}); err == nil {
+		t.Error("a user changed an identity")
+	}
+	credential := tenant.FederatedCredential{Name: "outside", Issuer: bearer.URL, Subject: "one", Audiences: []string{vaultAudience}}
+	if _, err := w.Tenant.AddFederatedCredential(ctx, admin, tenant.Ref{AppID: app.AppID}, credential); code(err) != tenant.ObjectConflict {
+		t.Errorf("a user's: %v", err)
+	}
+	credential.Subject = "workload"
+	if _, err := w.Tenant.AddFederatedCredential(ctx, admin, tenant.Ref{AppID: app.AppID}, credential); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := user("joe", tenant.Identity{Issuer: bearer.URL, ID: "workload"}); code(err) != tenant.ObjectConflict {
+		t.Errorf("an application's: %v", err)
+	}
+	if a := w.list(bearer.access(t, bearer.key, jose.RS256, nil)); a.Code != http.StatusOK {
+		t.Errorf("%d %s", a.Code, a.Body)
+	}
+}
+
 // graphID is the directory's well-known id, which is also the service's.
 const graphID = "00000003-0000-0000-c000-000000000000"
 
@@ -247,6 +389,7 @@ func TestBearerIssuersInTheConfiguration(t *testing.T) {
 		"bearer_issuers:\n  - url: https://a.example\n    authority: http://login.example/t\n":                                                                                                         "is no https address with a tenant",
 		"bearer_issuers:\n  - url: https://a.example\n    authority: https://login.example\n":                                                                                                          "is no https address with a tenant",
 		"bearer_issuers:\n  - url: https://a.example\n    authority: https://login.example/t\n  - url: https://b.example\n    authority: https://login.example/u\n":                                    "only one issuer",
+		"bearer_issuers:\n  - url: https://a.example\n    user_claim: upn\n":                                                                                                                           "neither sub nor oid",
 		"bearer_issuers:\n  - url: https://a.example\n    audience: x\n":                                                                                                                               "audience",
 		"bearer_issuers:\n  - url: https://a.example\n    jwks_url: https://b.example/keys\n    ca_file: ca.pem\n    tenant: t\n    authority: https://login.example/t\ntls:\n  certificate_file: x\n": "tls needs either",
 	} {

@@ -68,6 +68,8 @@ type userRecord struct {
 	Failures    int    `json:"failures,omitempty"`
 	LockedUntil int64  `json:"locked,omitempty"` // Unix seconds
 	Created     int64  `json:"created"`
+
+	Identities []identityRecord `json:"identities,omitempty"`
 }
 
 func (r applicationRecord) application() Application {

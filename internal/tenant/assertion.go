@@ -13,6 +13,7 @@ import (
 // Outside is what a token of an outside issuer says, verified.
 type Outside struct {
 	Subject   string
+	User      string // how the issuer identifies its users; of an access token alone
 	Audiences []string
 	TenantID  string // claim tid; empty: it has none
 	// Unix seconds; zero: the token does not say.

@@ -130,14 +130,19 @@ func (s *Service) UpdateFederatedCredential(ctx context.Context, caller access.C
 	}})
 }
 
-// isOnly refuses a credential for access tokens of a subject that another application has
-// already: of two, neither would be meant for sure.
+// isOnly refuses a credential for access tokens of a subject that another application, or a
+// user, has already: of two, neither would be meant for sure.
 func (d *draft) isOnly(f federatedRecord) error {
 	for _, a := range d.directory.applications {
 		if f.Bearer && a.value.AppID != d.application.AppID && slices.ContainsFunc(a.value.Federated, func(other federatedRecord) bool {
 			return other.Bearer && other.Issuer == f.Issuer && other.Subject == f.Subject
 		}) {
 			return objectConflict("Another application has a credential for access tokens of the issuer and subject: %s.", a.value.AppID)
+		}
+	}
+	for _, u := range d.directory.users {
+		if f.Bearer && slices.Contains(u.value.Identities, identityRecord{f.Issuer, f.Subject}) {
+			return objectConflict("Access tokens of the issuer and subject are those of a user: %s.", u.value.ObjectID)
 		}
 	}
 	return nil

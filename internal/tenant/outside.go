@@ -13,37 +13,45 @@ import (
 
 // Tokens of an outside issuer as access tokens. They are taken at the doors, without a visit
 // at our token endpoint, from the issuers that Config.Bearers knows and from no others. What
-// such a token says of ids counts for nothing: its issuer and its subject name a federated
-// credential, and the application that has it is who calls, by its own principal of this
-// directory. So an issuer cannot claim to be somebody else, and who is removed or disabled
-// here is out from the next request on, however long the token is valid.
+// such a token says of ids, groups and roles counts for nothing: its issuer and its subject
+// name a federated credential of an application, or an identity of a user, and whoever has it
+// calls, by their own principal of this directory. So an issuer cannot claim to be somebody
+// else, and who is removed or disabled here is out from the next request on, however long the
+// token is valid.
 
 // maxOutside bounds the hints below.
 const maxOutside = 4096
 
-// outsideHints remembers which application an issuer's subject was found to be. It is a
-// hint: the application's record is read, and has to say so still.
+// outsideHints remembers whom an issuer's subject was found to be. It is a hint: the record is
+// read, and has to say so still.
 type outsideHints struct {
-	mu   sync.Mutex
-	apps map[outsideID]string // client ids
+	mu    sync.Mutex
+	found map[outsideID]outsideHint
 }
 
-type outsideID struct{ issuer, subject string }
+// An outsideID is what of a token counts.
+type outsideID struct{ issuer, subject, user string }
 
-func (h *outsideHints) get(id outsideID) (string, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	app, ok := h.apps[id]
-	return app, ok
+// An outsideHint has one of the two.
+type outsideHint struct {
+	app  string // client id
+	user string // userPrincipalName
 }
 
-func (h *outsideHints) put(id outsideID, app string) {
+func (h *outsideHints) get(id outsideID) (outsideHint, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.apps == nil || len(h.apps) >= maxOutside {
-		h.apps = map[outsideID]string{}
+	hint, ok := h.found[id]
+	return hint, ok
+}
+
+func (h *outsideHints) put(id outsideID, hint outsideHint) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.found == nil || len(h.found) >= maxOutside {
+		h.found = map[outsideID]outsideHint{}
 	}
-	h.apps[id] = app
+	h.found[id] = hint
 }
 
 // isBearer reports whether tokens of an issuer are access tokens.
@@ -51,9 +59,9 @@ func (s *Service) isBearer(issuer string) bool {
 	return issuer != "" && s.config.Bearers != nil && s.config.Bearers.Knows(issuer)
 }
 
-// outsideCaller returns the application that an outside issuer's token is of. The audience
-// has to be one of the door's, exactly, of this installation alone, and one that the
-// credential names.
+// outsideCaller returns the application or the user that an outside issuer's token is of. The
+// audience has to be one of the door's, exactly, of this installation alone, and one that the
+// credential of an application names.
 func (s *Service) outsideCaller(ctx context.Context, issuer, raw string, audiences []string) (access.Caller, error) {
 	found, err := s.config.Bearers.Verify(ctx, issuer, raw)
 	switch {
@@ -72,40 +80,65 @@ func (s *Service) outsideCaller(ctx context.Context, issuer, raw string, audienc
 	if len(found.Audiences) == 0 {
 		return access.Caller{}, &token.Error{Reason: token.WrongAudience}
 	}
-	record, err := s.outsideApplication(ctx, outsideID{issuer, found.Subject}, found.Audiences)
-	if err != nil {
-		return access.Caller{}, err
-	}
-	return access.Caller{TenantID: s.tenantID, ObjectID: record.ObjectID, AppID: record.AppID, Issuer: issuer}, nil
+	return s.outsidePrincipal(ctx, outsideID{issuer, found.Subject, found.User}, found.Audiences)
 }
 
-// outsideApplication finds the one application with a credential of the issuer, the subject
-// and one of the audiences.
-func (s *Service) outsideApplication(ctx context.Context, id outsideID, audiences []string) (applicationRecord, error) {
-	if app, ok := s.outside.get(id); ok {
-		record, _, err := s.application(ctx, app)
-		if err == nil && record.admits(id, audiences) {
-			return record, nil
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return record, err
+// outsidePrincipal finds the one application with a credential of the issuer, the subject and
+// one of the audiences, or the one user with an identity of the issuer.
+func (s *Service) outsidePrincipal(ctx context.Context, id outsideID, audiences []string) (access.Caller, error) {
+	if hint, ok := s.outside.get(id); ok {
+		if caller, ok, err := s.hinted(ctx, hint, id, audiences); ok || err != nil {
+			return caller, err
 		}
 	}
 	d, err := s.directory(ctx)
 	if err != nil {
-		return applicationRecord{}, err
+		return access.Caller{}, err
 	}
-	var found []applicationRecord
+	var found []access.Caller
+	var hint outsideHint
 	for _, a := range d.applications {
 		if a.value.admits(id, audiences) {
-			found = append(found, a.value)
+			found, hint = append(found, s.outsideApplication(a.value, id)), outsideHint{app: a.value.AppID}
+		}
+	}
+	for _, u := range d.users {
+		if u.value.admits(id) {
+			found, hint = append(found, s.outsideUser(u.value, id)), outsideHint{user: u.value.Name}
 		}
 	}
 	if len(found) != 1 { // of two, neither is meant for sure
-		return applicationRecord{}, &token.Error{Reason: token.UnknownSubject}
+		return access.Caller{}, &token.Error{Reason: token.UnknownSubject}
 	}
-	s.outside.put(id, found[0].AppID)
+	s.outside.put(id, hint)
 	return found[0], nil
+}
+
+// hinted follows a hint; ok is false if it leads to nobody any more.
+func (s *Service) hinted(ctx context.Context, hint outsideHint, id outsideID, audiences []string) (caller access.Caller, ok bool, err error) {
+	if hint.user != "" {
+		record, err := s.userNamed(ctx, hint.user)
+		return s.outsideUser(record, id), record.admits(id), err
+	}
+	record, _, err := s.application(ctx, hint.app)
+	if errors.Is(err, ErrNotFound) {
+		return caller, false, nil
+	}
+	return s.outsideApplication(record, id), record.admits(id, audiences), err
+}
+
+func (s *Service) outsideApplication(record applicationRecord, id outsideID) access.Caller {
+	return access.Caller{TenantID: s.tenantID, ObjectID: record.ObjectID, AppID: record.AppID, Issuer: id.issuer}
+}
+
+// outsideUser is a user for whom no application acts that is known here.
+func (s *Service) outsideUser(record userRecord, id outsideID) access.Caller {
+	return access.Caller{TenantID: s.tenantID, ObjectID: record.ObjectID, Issuer: id.issuer}
+}
+
+// admits reports whether one of the user's identities is the one.
+func (r userRecord) admits(id outsideID) bool {
+	return id.user != "" && slices.Contains(r.Identities, identityRecord{id.issuer, id.user})
 }
 
 // admits reports whether one of the application's credentials is of the issuer and the

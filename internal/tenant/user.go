@@ -20,12 +20,14 @@ type User struct {
 	DisplayName string
 	Enabled     bool
 	Created     time.Time
+	Identities  []Identity
 }
 
 // A UserEdit changes what is not nil.
 type UserEdit struct {
 	Name, DisplayName, Password *string
 	Enabled                     *bool
+	Identities                  *[]Identity // all that there are to be
 }
 
 // The bounds of users.
@@ -36,7 +38,15 @@ const (
 
 func (d *directory) showUser(u kept[userRecord]) (User, bool) {
 	principal, _ := d.principal(u.value.ObjectID)
-	return User{ID: u.value.ObjectID, Name: u.value.Name, DisplayName: u.value.DisplayName, Enabled: principal.value.Enabled, Created: moment(u.value.Created)}, true
+	return u.value.show(principal.value.Enabled), true
+}
+
+func (r userRecord) show(enabled bool) User {
+	u := User{ID: r.ObjectID, Name: r.Name, DisplayName: r.DisplayName, Enabled: enabled, Created: moment(r.Created)}
+	for _, i := range r.Identities {
+		u.Identities = append(u.Identities, Identity(i))
+	}
+	return u
 }
 
 // ListUsers returns the users that match.
@@ -78,14 +88,14 @@ func delegatedOnly() error {
 	return &DirectoryError{Code: DelegatedOnly, Message: "/me request is only valid with delegated authentication flow."}
 }
 
-// CreateUser makes a user. Name, display name and password are needed. Errors: BadObject,
-// ObjectConflict.
+// CreateUser makes a user. Name and display name are needed, and a password, unless there are
+// identities: without one nobody signs in here. Errors: BadObject, ObjectConflict.
 func (s *Service) CreateUser(ctx context.Context, caller access.Caller, e UserEdit) (out User, err error) {
 	for _, needed := range []struct {
 		property string
 		value    *string
 	}{{"displayName", e.DisplayName}, {"userPrincipalName", e.Name}, {"passwordProfile", e.Password}} {
-		if needed.value == nil {
+		if needed.value == nil && !(needed.property == "passwordProfile" && e.Identities != nil && len(*e.Identities) > 0) {
 			return out, badObject("A value is required for property '%s' of resource 'User'.", needed.property)
 		}
 	}
@@ -100,7 +110,10 @@ func (s *Service) CreateUser(ctx context.Context, caller access.Caller, e UserEd
 		if err := d.editUser(&made, e); err != nil {
 			return nil, err
 		}
-		out = User{ID: made.ObjectID, Name: made.Name, DisplayName: made.DisplayName, Enabled: principal.Enabled, Created: moment(made.Created)}
+		if err := s.editIdentities(d, &made, e.Identities); err != nil {
+			return nil, err
+		}
+		out = made.show(principal.Enabled)
 		return s.putUser(g, store.Record{Key: userKey(made.Name)}, made, store.Record{Key: principalKey(made.ObjectID)}, principal)
 	})
 	if err != nil {
@@ -121,6 +134,9 @@ func (s *Service) UpdateUser(ctx context.Context, caller access.Caller, ref stri
 			made.password(hashed)
 		}
 		if err := d.editUser(&made, e); err != nil {
+			return nil, err
+		}
+		if err := s.editIdentities(d, &made, e.Identities); err != nil {
 			return nil, err
 		}
 		if e.Enabled != nil {
