@@ -134,6 +134,7 @@ func Open(ctx context.Context, o Options) (*Core, error) {
 	if o.Wrap != nil {
 		c.Store = o.Wrap(opened)
 	}
+	c.Store = &fence{Store: c.Store, reload: c.reloadKeys}
 	if err := c.assemble(ctx); err != nil {
 		return nil, errors.Join(err, c.close())
 	}

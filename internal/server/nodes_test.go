@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -310,5 +311,102 @@ func TestALateDeletionSparesTheNewGroup(t *testing.T) {
 	}
 	if _, err := two.Vaults.FindVault(t.Context(), two.caller, "rg", "young"); err != nil {
 		t.Errorf("its vault: %v", err)
+	}
+}
+
+// Keys are rotated on one node while another goes on with the former key: all that either
+// writes is read on both, and when the key is retired, nothing is stored with it that the other
+// has not stored yet.
+func TestDataKeysAreRetiredUnderTwoNodes(t *testing.T) {
+	c := newCluster(t, 2)
+	one, two := c.nodes[0], c.nodes[1]
+	set := func(n *clusterNode, ctx context.Context, name string) error {
+		_, err := n.Vaults.SetSecret(ctx, n.caller, vault.Ref{Vault: "demo", Name: name}, vault.NewSecret{Value: &name})
+		return err
+	}
+	wantAll := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			for i, n := range c.nodes {
+				if got, err := n.secret(t, "demo", name); got != name {
+					t.Errorf("node %d reads %q of %s: %v", i+1, got, name, err)
+				}
+			}
+		}
+	}
+	administer := func(n *clusterNode, verb string, r server.AdminRequest) any {
+		t.Helper()
+		out, err := n.Administer(t.Context(), verb, r)
+		if err != nil {
+			t.Fatalf("%s: %v", verb, err)
+		}
+		return out
+	}
+	must(t, set(one, t.Context(), "before"))
+	// Of the first, what is stored is sealed in the transaction, of the second before it.
+	for i, late := range []func() error{
+		func() error { return set(two, hold(t), "late") },
+		func() error {
+			_, err := two.Tenant.RegisterApplication(hold(t), two.caller, tenant.ApplicationEdit{DisplayName: ptr("late")})
+			return err
+		},
+	} {
+		former := ""
+		for _, key := range administer(one, server.VerbStatus, server.AdminRequest{}).(server.SealStatus).Keys {
+			if key.Use == seal.Records && key.Primary {
+				former = key.Key
+			}
+		}
+		retire := func() error {
+			_, err := one.Administer(t.Context(), server.VerbRetire, server.AdminRequest{Key: former})
+			return err
+		}
+		administer(one, server.VerbRotateData, server.AdminRequest{Use: seal.Records})
+		must(t, set(two, t.Context(), "with-the-former-key")) // node two knows of nothing
+		wantAll("before", "with-the-former-key")
+		for _, n := range c.nodes {
+			n.turn(10 * time.Minute)
+		}
+		two.between(func() { // node two goes on with the former key, and stands still
+			if err := retire(); err == nil || !strings.Contains(err.Error(), "reseal first") {
+				t.Errorf("a key that records need was retired: %v", err)
+			}
+			administer(one, server.VerbReseal, server.AdminRequest{})
+			if err := retire(); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := late(); err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+		two.wasHeld(t)
+		wantAll("before", "with-the-former-key", "late")
+		if _, err := one.Tenant.ListApplications(t.Context(), one.caller, tenant.Query[tenant.ApplicationObject]{Size: 9}); err != nil {
+			t.Error(err)
+		}
+	}
+	if found := administer(two, server.VerbCheck, server.AdminRequest{}).(server.Checked); found.Wrong() {
+		t.Errorf("%+v", found.Findings)
+	}
+}
+
+// The root key is changed on one node, and the other goes on, and follows.
+func TestTheRootKeyIsRotatedUnderTwoNodes(t *testing.T) {
+	c := newCluster(t, 2)
+	one, two := c.nodes[0], c.nodes[1]
+	for i, n := range []*clusterNode{one, two, one} {
+		if _, err := n.Administer(t.Context(), server.VerbRotateRoot, server.AdminRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Administer(t.Context(), server.VerbRotateData, server.AdminRequest{Use: seal.Records}); err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprint("s", i)
+		n.setSecret(t, "demo", name, name)
+		for _, other := range c.nodes {
+			if got, err := other.secret(t, "demo", name); got != name {
+				t.Errorf("%q, %v", got, err)
+			}
+		}
 	}
 }

@@ -44,6 +44,7 @@ var (
 	sealRootRotate = gate.Operation{Name: "SealRootKeyRotate"}
 	sealDataRotate = gate.Operation{Name: "SealDataKeyRotate"}
 	sealReseal     = gate.Operation{Name: "SealRecordsReseal"}
+	sealBar        = gate.Operation{Name: "SealDataKeyBar"}
 	sealRetire     = gate.Operation{Name: "SealDataKeyRetire"}
 	sealChange     = gate.Operation{Name: "SealProviderChange"}
 )
@@ -149,7 +150,7 @@ func (c *Core) changeInstallation(ctx context.Context, op gate.Operation, fn cha
 		if err := c.adopt(ctx, found); err != nil {
 			return err
 		}
-		found.Replaced = slices.Clone(found.Replaced)
+		found.Replaced, found.Barred = slices.Clone(found.Replaced), slices.Clone(found.Barred)
 		root, _, provider := s.now()
 		next, err := fn(&found, inForce{root, provider})
 		if err != nil {
@@ -168,7 +169,7 @@ func (c *Core) wasPut(ctx context.Context, i installation, err error) bool {
 		return false
 	}
 	now, _, err := c.readInstallation(ctx)
-	return err == nil && slices.Equal(now.Keyset, i.Keyset) && slices.Equal(now.Blobs, i.Blobs) && sameSeal(now.Seal, i.Seal)
+	return err == nil && slices.Equal(now.Keyset, i.Keyset) && slices.Equal(now.Blobs, i.Blobs) && slices.Equal(now.Barred, i.Barred) && sameSeal(now.Seal, i.Seal)
 }
 
 // rotateRoot makes a new root key, which from then on wraps the data keys. The provider
@@ -223,15 +224,34 @@ func (i *installation) keyset(use seal.Use) *[]byte {
 }
 
 // retire removes a data key that nothing needs. Of a key for records that is proved by a
-// scan of all of them; a key for what leaves the store may always be needed by something, so
-// the caller has to name the day until which it was in use.
+// scan of all of them, after the key is barred, so that none is sealed with it any more; a key
+// for what leaves the store may always be needed by something, so the caller has to name the
+// day until which it was in use. An interrupted one leaves the key barred, and is repeated.
 func (c *Core) retire(ctx context.Context, key, confirm string) error {
 	id, err := strconv.ParseUint(key, 16, 32)
 	if err != nil || len(key) != 8 {
 		return fmt.Errorf("the id of a data key has eight hex digits, as coffer seal status shows it; not %q", key)
 	}
+	if err := c.changeInstallation(ctx, sealBar, func(i *installation, now inForce) (inForce, error) {
+		if _, err := c.mayRetire(i, uint32(id), confirm); err != nil {
+			return now, err
+		}
+		if !slices.Contains(i.Barred, uint32(id)) {
+			i.Barred = append(i.Barred, uint32(id))
+		}
+		return now, nil
+	}); err != nil {
+		return err
+	}
+	needed, err := c.keysInUse(ctx)
+	if err != nil {
+		return err
+	}
+	if n := needed[uint32(id)]; n > 0 {
+		return fmt.Errorf("%d records are sealed with the key %08x: run coffer seal reseal first", n, id)
+	}
 	return c.changeInstallation(ctx, sealRetire, func(i *installation, now inForce) (inForce, error) {
-		use, err := c.mayRetire(ctx, i, uint32(id), confirm)
+		use, err := c.mayRetire(i, uint32(id), confirm)
 		if err != nil {
 			return now, err
 		}
@@ -245,7 +265,7 @@ func (c *Core) retire(ctx context.Context, key, confirm string) error {
 	})
 }
 
-func (c *Core) mayRetire(ctx context.Context, i *installation, id uint32, confirm string) (use seal.Use, err error) {
+func (c *Core) mayRetire(i *installation, id uint32, confirm string) (use seal.Use, err error) {
 	for _, u := range []seal.Use{seal.Records, seal.Blobs} {
 		if keys := c.sealing.keyring.Keys(u); slices.Contains(keys.All, id) {
 			use = u
@@ -267,11 +287,7 @@ func (c *Core) mayRetire(ctx context.Context, i *installation, id uint32, confir
 	if use == seal.Blobs {
 		return use, confirmed(id, *until, confirm)
 	}
-	needed, err := c.keysInUse(ctx)
-	if err == nil && needed[id] > 0 {
-		err = fmt.Errorf("%d records are sealed with the key %08x: run coffer seal reseal first", needed[id], id)
-	}
-	return use, err
+	return use, nil
 }
 
 // confirmed makes who retires a key for what leaves the store say which day that cuts off.

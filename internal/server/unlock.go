@@ -35,6 +35,9 @@ type installation struct {
 	Seal *sealedRoot `json:"seal,omitempty"`
 	// Replaced are the data keys that are no longer the primary ones.
 	Replaced []replacedKey `json:"replaced,omitempty"`
+	// Barred are the data keys that nothing is sealed with any more, because they are being
+	// retired, or were; see fence.go.
+	Barred []uint32 `json:"barred,omitempty"`
 }
 
 // A sealedRoot is a root key, wrapped by a provider.
