@@ -63,6 +63,7 @@ var roleErrors = []struct {
 	{tenant.ErrRoleNameTaken, 409, "RoleDefinitionWithSameNameExists", "Another role definition has this name."},
 	{tenant.ErrTooManyAssignments, 400, "RoleAssignmentLimitExceeded", "The number of role assignments is at its limit; remove some first."},
 	{tenant.ErrTooManyRolesDefined, 400, "RoleDefinitionLimitExceeded", "The number of custom roles is at its limit; remove some first."},
+	{tenant.ErrRolesTooLarge, 400, "RoleDefinitionLimitExceeded", "The role definitions and assignments take more room than there is; remove some, or make their descriptions shorter, first."},
 	{tenant.ErrRoleNotFound, 404, "RoleDefinitionDoesNotExist", "The role definition does not exist, or cannot be assigned at this scope."},
 }
 

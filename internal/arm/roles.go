@@ -54,7 +54,7 @@ func optional(text string) *string {
 }
 
 // roleFilter knows what tools ask for: a name, a type, and words that change nothing here.
-var roleFilter = regexp.MustCompile(`(?i)^(?:(atScope\(\)|atScopeAndBelow\(\))|roleName\s+eq\s+'((?:[^']|'')*)'|type\s+eq\s+'([^']*)')$`)
+var roleFilter = regexp.MustCompile(`(?i)^(?:(atScope\(\)|atScopeAndBelow\(\))|roleName\s+eq\s+'((?:[^']|'')+)'|type\s+eq\s+'([^']+)')$`)
 
 func badFilter(names string) error {
 	return fail(http.StatusBadRequest, "InvalidFilter", "The $filter is not supported; use %s.", names)
@@ -161,8 +161,9 @@ func (d *Door) roleAssignment(t tenant.RoleAssignment, made bool) roleAssignment
 	return out
 }
 
-// assignmentFilter knows what tools ask for.
-var assignmentFilter = regexp.MustCompile(`(?i)^(?:(atScope\(\))|principalId\s+eq\s+'?([0-9a-f-]*)'?|assignedTo\('([0-9a-f-]*)'\))$`)
+// assignmentFilter knows what tools ask for. A condition without a value is none that could be
+// left out: everything would be shown.
+var assignmentFilter = regexp.MustCompile(`(?i)^(?:(atScope\(\))|principalId\s+eq\s+'?([0-9a-f-]{36})'?|assignedTo\('([0-9a-f-]{36})'\))$`)
 
 func (d *Door) listRoleAssignments(r request) (answer, error) {
 	above, principal, assignedTo := false, "", ""

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"coffer/internal/access"
+	"coffer/internal/gate"
 	"coffer/internal/store"
 	"coffer/internal/tenant"
 )
@@ -179,4 +180,87 @@ func TestChangesOnThreeNodesAllHappen(t *testing.T) {
 		t.Errorf("%d applications, %v", page.Total, err)
 	}
 	w.check()
+}
+
+// Who loses the right to give roles while the request is under way gives none any more.
+func TestRightsToGiveRolesEndOnTwoNodes(t *testing.T) {
+	w, ctx := newWorld(t), context.Background()
+	one, two := w.node(), w.node()
+	admin := w.newAdministrator()
+	if err := one.EnsureAssignment(ctx, admin.ObjectID, tenant.RoleOwner, "/"); err != nil {
+		t.Fatal(err)
+	}
+	const scope, right, role = "/subscriptions/x", "0a1b2c3d-0000-4000-8000-000000000001", "0a1b2c3d-0000-4000-8000-00000000000f"
+	_, other := w.register(admin, "other")
+	custom := tenant.RoleDefinition{ID: role, Name: "Custom", Actions: []string{"*"}, AssignableScopes: []string{scope}}
+	for name, change := range map[string]func(by access.Caller) error{
+		"assign": func(by access.Caller) error {
+			_, _, err := one.PutRoleAssignment(ctx, by, tenant.RoleAssignment{ID: "0a1b2c3d-0000-4000-8000-000000000002", Scope: scope, RoleID: tenant.RoleOwner, PrincipalID: other.ID})
+			return err
+		},
+		"unassign": func(by access.Caller) error {
+			_, err := one.DeleteRoleAssignment(ctx, by, scope, right)
+			return err
+		},
+		"define": func(by access.Caller) error {
+			_, err := one.PutRoleDefinition(ctx, by, scope, custom)
+			return err
+		},
+	} {
+		by := w.by(w.newClient())
+		give := func() error {
+			_, _, err := two.PutRoleAssignment(ctx, admin, tenant.RoleAssignment{ID: right, Scope: scope, RoleID: tenant.RoleOwner, PrincipalID: by.ObjectID})
+			return err
+		}
+		take := func() error {
+			_, err := two.DeleteRoleAssignment(ctx, admin, scope, right)
+			return err
+		}
+		if err := give(); err != nil {
+			t.Fatal(err)
+		}
+		w.between(take)
+		var denied *gate.Denied
+		if err := change(by); !errors.As(err, &denied) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// By a group, and as a principal.
+	by := w.by(w.newClient())
+	group, err := one.CreateGroup(ctx, admin, tenant.GroupEdit{DisplayName: text("g"), MailNickname: text("g")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := one.PutRoleAssignment(ctx, admin, tenant.RoleAssignment{ID: right, Scope: scope, RoleID: tenant.RoleOwner, PrincipalID: group.ID}); err != nil {
+		t.Fatal(err)
+	}
+	define := func() error {
+		_, err := one.PutRoleDefinition(ctx, by, scope, custom)
+		return err
+	}
+	var denied *gate.Denied
+	for range 2 {
+		if err := one.AddMember(ctx, admin, group.ID, by.ObjectID); err != nil {
+			t.Fatal(err)
+		}
+		w.between(func() error { return two.RemoveMember(ctx, admin, group.ID, by.ObjectID) })
+		if err := define(); !errors.As(err, &denied) {
+			t.Errorf("a member no more: %v", err)
+		}
+	}
+	if err := one.AddMember(ctx, admin, group.ID, by.ObjectID); err != nil {
+		t.Fatal(err)
+	}
+	w.between(func() error {
+		return two.SetEnabled(ctx, tenant.Application{AppID: by.AppID, ObjectID: by.ObjectID}, false)
+	})
+	if err := define(); !errors.Is(err, access.ErrPrincipalGone) {
+		t.Errorf("disabled: %v", err)
+	}
+	if err := two.SetEnabled(ctx, tenant.Application{AppID: by.AppID, ObjectID: by.ObjectID}, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := define(); err != nil {
+		t.Errorf("a member: %v", err)
+	}
 }

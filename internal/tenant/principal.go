@@ -72,8 +72,10 @@ func (s *Service) SetEnabled(ctx context.Context, app Application, enabled bool)
 	})
 }
 
+// setEnabled is a change of the directory, too: what a principal that is disabled is about to
+// change is not changed.
 func (s *Service) setEnabled(ctx context.Context, g seal.Grant, oid string, enabled bool) error {
-	recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(oid)})
+	recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(oid)}, store.Ask{Key: directoryKey})
 	if err != nil {
 		return err
 	}
@@ -90,5 +92,9 @@ func (s *Service) setEnabled(ctx context.Context, g seal.Grant, oid string, enab
 	if err != nil {
 		return err
 	}
-	return s.commit(ctx, change{recs[0], box})
+	mark, err := s.mark(g, recs[1])
+	if err != nil {
+		return err
+	}
+	return s.commit(ctx, change{recs[0], box}, mark)
 }

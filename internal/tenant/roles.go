@@ -60,6 +60,7 @@ var (
 	ErrRoleNameTaken       = errors.New("tenant: another role definition has the name")
 	ErrTooManyAssignments  = fmt.Errorf("tenant: there are %d role assignments, the most there may be", maxAssignments)
 	ErrTooManyRolesDefined = fmt.Errorf("tenant: there are %d custom roles, the most there may be", maxRoles)
+	ErrRolesTooLarge       = errors.New("tenant: the role definitions and assignments do not fit into their record")
 )
 
 // The bounds of what is in the one record (the service's, of a subscription and a tenant).
@@ -293,57 +294,6 @@ func (r rolesRecord) assignmentAt(scope, id string) int {
 	})
 }
 
-// changeRoles decides, and changes the record, again if another change came in between.
-func (s *Service) changeRoles(ctx context.Context, caller access.Caller, op gate.Operation, scope string, edit func(*rolesRecord) error) error {
-	known, _, err := s.known(ctx, caller)
-	if err != nil {
-		return err
-	}
-	return explain(s.config.Gate.Write(ctx, roleRequest(known, op, scope), func(g seal.Grant) error { return s.editRoles(ctx, g, edit) }))
-}
-
-func (s *Service) editRoles(ctx context.Context, g seal.Grant, edit func(*rolesRecord) error) error {
-	return s.editRolesWhile(ctx, g, func(store.Tx) (bool, error) { return true, nil }, edit)
-}
-
-// editRolesWhile changes nothing if still returns false, in the Update.
-func (s *Service) editRolesWhile(ctx context.Context, g seal.Grant, still func(store.Tx) (bool, error), edit func(*rolesRecord) error) error {
-	return retry(ctx, func() error {
-		recs, err := s.config.Store.Get(ctx, store.Ask{Key: rolesKey}, store.Ask{Key: directoryKey})
-		if err != nil {
-			return err
-		}
-		recs[0].Key = rolesKey
-		var record rolesRecord
-		if recs[0].Exists() {
-			if err := s.open(recs[0], place(kindRoles, ""), &record); err != nil {
-				return err
-			}
-		}
-		if err := edit(&record); err != nil {
-			return err
-		}
-		box, err := s.seal(g, place(kindRoles, ""), record)
-		if err != nil {
-			return err
-		}
-		// That whom a role is given to exists was looked at in between.
-		return s.config.Store.Update(ctx, func(tx store.Tx) error {
-			directory, err := tx.Get(directoryKey)
-			if err != nil {
-				return err
-			}
-			if directory.Revision != recs[1].Revision {
-				return store.ErrChanged
-			}
-			if ok, err := still(tx); err != nil || !ok {
-				return err
-			}
-			return change{recs[0], box}.apply(tx)
-		})
-	})
-}
-
 // PutRoleAssignment assigns. Made says whether it is new. An assignment of the same id
 // with the same content is left as it is. Errors: ErrRoleNotFound, ErrPrincipalUnknown,
 // ErrPrincipalType, ErrAssignmentExists, ErrAssignmentFixed, ErrTooManyAssignments.
@@ -355,7 +305,7 @@ func (s *Service) PutRoleAssignment(ctx context.Context, caller access.Caller, a
 	a.ID = id
 	now := s.config.Now()
 	op := roleOperation("RoleAssignmentCreate", "roleAssignments/write", a.RoleID)
-	err = s.changeRoles(ctx, caller, op, a.Scope, func(r *rolesRecord) error {
+	err = s.changeRoles(ctx, caller, op, a.Scope, nil, func(r *rolesRecord) error {
 		made = false
 		record, err := s.newAssignment(ctx, r, a, caller.ObjectID, now)
 		if err != nil {
@@ -408,6 +358,9 @@ func (s *Service) newAssignment(ctx context.Context, r *rolesRecord, a RoleAssig
 
 // principalType says what a principal is. The error is ErrPrincipalUnknown.
 func (s *Service) principalType(ctx context.Context, oid string) (string, error) {
+	if _, ok := guid(oid); !ok { // it would be no key of the store
+		return "", fmt.Errorf("%w: %s", ErrPrincipalUnknown, clip(oid))
+	}
 	recs, err := s.config.Store.Get(ctx, store.Ask{Key: principalKey(oid)}, store.Ask{Key: groupKey(oid)})
 	if err != nil {
 		return "", err
@@ -439,7 +392,7 @@ func (s *Service) DeleteRoleAssignment(ctx context.Context, caller access.Caller
 	if at := table.assignmentAt(scope, id); at >= 0 {
 		role = table.Assignments[at].RoleID
 	}
-	err = s.changeRoles(ctx, caller, roleOperation("RoleAssignmentDelete", "roleAssignments/delete", role), scope, func(r *rolesRecord) error {
+	err = s.changeRoles(ctx, caller, roleOperation("RoleAssignmentDelete", "roleAssignments/delete", role), scope, nil, func(r *rolesRecord) error {
 		at := r.assignmentAt(scope, id)
 		if at < 0 || r.Assignments[at].RoleID != role {
 			return ErrAssignmentNotFound
@@ -459,10 +412,7 @@ func (s *Service) PutRoleDefinition(ctx context.Context, caller access.Caller, s
 	}
 	now := s.config.Now().UnixMilli()
 	op := roleOperation("RoleDefinitionWrite", "roleDefinitions/write", "")
-	if scope, err = s.weakest(ctx, caller, op, scope, id, d.AssignableScopes); err != nil {
-		return out, err
-	}
-	err = s.changeRoles(ctx, caller, op, scope, func(r *rolesRecord) error {
+	err = s.changeRoles(ctx, caller, op, scope, whereRole(id, d.AssignableScopes), func(r *rolesRecord) error {
 		record := definitionRecord{
 			ID: id, Name: d.Name, Description: d.Description, Actions: d.Actions, NotActions: d.NotActions, DataActions: d.DataActions, NotDataActions: d.NotDataActions,
 			Scopes: d.AssignableScopes, Created: now, Updated: now, CreatedBy: caller.ObjectID, UpdatedBy: caller.ObjectID,
@@ -490,32 +440,10 @@ func (s *Service) PutRoleDefinition(ctx context.Context, caller access.Caller, s
 	return out, err
 }
 
-// weakest returns, of the scope and all those where a role can be assigned or shall be, one
-// at which the caller may not do the operation, if there is one: who changes a role changes
-// what it allows everywhere.
-func (s *Service) weakest(ctx context.Context, caller access.Caller, op gate.Operation, scope, id string, scopes []string) (string, error) {
-	known, table, err := s.known(ctx, caller)
-	if err != nil {
-		return scope, err
-	}
-	if d, ok := table.definition(id); ok && !d.BuiltIn {
-		scopes = slices.Concat(scopes, d.AssignableScopes)
-	}
-	for _, at := range scopes {
-		if !(access.Rules{Scope: at}).Allow(known, op.Permission, "").Allowed {
-			return at, nil
-		}
-	}
-	return scope, nil
-}
-
 // DeleteRoleDefinition removes a custom role that is assigned to nobody.
 func (s *Service) DeleteRoleDefinition(ctx context.Context, caller access.Caller, scope, id string) (out RoleDefinition, err error) {
 	op := roleOperation("RoleDefinitionDelete", "roleDefinitions/delete", "")
-	if scope, err = s.weakest(ctx, caller, op, scope, id, nil); err != nil {
-		return out, err
-	}
-	err = s.changeRoles(ctx, caller, op, scope, func(r *rolesRecord) error {
+	err = s.changeRoles(ctx, caller, op, scope, whereRole(id, nil), func(r *rolesRecord) error {
 		found, ok := r.definition(id)
 		switch {
 		case !ok:
