@@ -135,6 +135,8 @@ func (c *Core) checkRecord(vaults *vault.Check, rec store.Record, report vault.R
 			report(rec.Key, err.Error(), nil)
 		}
 		return nil
+	case strings.HasPrefix(string(rec.Key), string(nodePrefix)): // of a node that runs, or died
+		return nil
 	case rec.Key == counterKey:
 		if _, err := c.openCounter(rec); err != nil {
 			report(rec.Key, err.Error(), nil)

@@ -30,6 +30,9 @@ type Config struct {
 	Balancers []string `yaml:"balancers"`
 	// Admin is the listener for health checks and metrics; without it there is none.
 	Admin *AdminConfig `yaml:"admin"`
+	// Node is the name of this node, if several serve one database: of its own, as is its
+	// AuditFile. It is local if none is named.
+	Node string `yaml:"node"`
 	// Store is the path of the store's file.
 	Store string `yaml:"store"`
 	// RootKeyFile is the path of the root key, if there is no Seal.
@@ -138,6 +141,9 @@ func (c Config) check() error {
 		if member.value == "" {
 			return fmt.Errorf("%s is missing", member.name)
 		}
+	}
+	if err := checkNode(c.Node); err != nil {
+		return err
 	}
 	if err := (SealChoice{RootKeyFile: c.RootKeyFile, Seal: c.Seal}).check(); err != nil {
 		return err

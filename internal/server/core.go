@@ -55,6 +55,8 @@ type Options struct {
 	Node string
 	// Shared says that other nodes may have the store at the same time.
 	Shared bool
+	// Beat is how often the node of a shared store says that it lives; zero: every three seconds.
+	Beat time.Duration
 
 	// Root is the root key, if Seal is nil.
 	Root seal.RootKey
@@ -102,6 +104,7 @@ type Core struct {
 	Options Options
 
 	sealing sealing
+	node    *membership // nil: the store is not shared
 	handler http.Handler
 	drain   drain
 	healthy atomic.Bool
@@ -149,6 +152,11 @@ func (c *Core) assemble(ctx context.Context) error {
 	}
 	if err := c.checkPin(ctx); err != nil {
 		return err
+	}
+	if o.Shared {
+		if c.node, err = join(ctx, c.Store, o.Node, o.Beat); err != nil {
+			return err
+		}
 	}
 	if c.Gate, err = gate.Open(ctx, gate.Config{
 		Store: c.Store, Keyring: keyring, Granter: granter, Sink: o.Sink, Node: o.Node, Now: time.Now, Log: o.Log,
@@ -250,6 +258,8 @@ func (c *Core) doors() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := httpd.Host(r)
 		switch {
+		case c.node.isLost():
+			unavailable(w, ErrNodeLost.Error())
 		case r.TLS != nil && r.TLS.ServerName != "" && httpd.FoldHost(r.TLS.ServerName) != host:
 			misdirected(w, host)
 		case o.Names.IsVault(host):
@@ -281,6 +291,9 @@ func misdirected(w http.ResponseWriter, host string) {
 // health tells a load balancer, and nobody anything else, whether requests are served.
 func (c *Core) health(w http.ResponseWriter, r *http.Request) {
 	err := c.Tenant.Ready(r.Context())
+	if c.node.isLost() {
+		err = ErrNodeLost
+	}
 	if !c.Gate.Working() {
 		err = errors.Join(err, gate.ErrAudit)
 	}
@@ -303,6 +316,9 @@ func (c *Core) Start() {
 	c.cancel = cancel
 	c.running.Go(func() { c.Vaults.Run(ctx) })
 	c.running.Go(func() { c.watchSeal(ctx) })
+	if c.node != nil {
+		c.running.Go(func() { c.watchNode(ctx) })
+	}
 }
 
 // Guard puts a door behind the barrier, and lets Close wait for its requests.
@@ -332,6 +348,9 @@ func (c *Core) close() error {
 		errs = append(errs, c.Gate.Close())
 	} else if c.Options.Sink != nil {
 		errs = append(errs, c.Options.Sink.Close())
+	}
+	if c.node != nil {
+		errs = append(errs, c.node.leave())
 	}
 	return errors.Join(append(errs, c.Store.Close())...)
 }

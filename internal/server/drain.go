@@ -21,14 +21,17 @@ type drain struct {
 func (d *drain) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !d.enter() {
-			w.Header().Set("Retry-After", "1")
-			httpd.WriteJSON(w, http.StatusServiceUnavailable, map[string]map[string]string{
-				"error": {"code": "ServiceUnavailable", "message": "The server is stopping; try again in a second."}})
+			unavailable(w, "The server is stopping; try again in a second.")
 			return
 		}
 		defer d.leave()
 		next.ServeHTTP(w, r)
 	})
+}
+
+func unavailable(w http.ResponseWriter, message string) {
+	w.Header().Set("Retry-After", "1")
+	httpd.WriteJSON(w, http.StatusServiceUnavailable, map[string]map[string]string{"error": {"code": "ServiceUnavailable", "message": message}})
 }
 
 func (d *drain) enter() bool {

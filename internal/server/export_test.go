@@ -15,6 +15,9 @@ var (
 	ParseInstallation = parseInstallation
 )
 
+// BeatNode says once that the node lives.
+func (c *Core) BeatNode(ctx context.Context) error { return c.node.beat(ctx) }
+
 // TendSeal does what is due every minute.
 func (c *Core) TendSeal(ctx context.Context) { c.tendSeal(ctx) }
 

@@ -93,8 +93,8 @@ func (f *fence) read(tx store.Tx) (*bars, error) {
 	now := &bars{revision: rec.Revision}
 	if rec.Exists() {
 		found, err := parseInstallation(rec.Body)
-		if err != nil {
-			return nil, err
+		if err != nil { // to a node that is too old, the store is closed
+			return nil, fmt.Errorf("%w: %w", store.ErrClosed, err)
 		}
 		now.keys = found.Barred
 	}

@@ -28,6 +28,7 @@ import (
 type cluster struct {
 	nodes []*clusterNode
 	store store.Store
+	root  seal.RootKey
 }
 
 // stuck is an issuer that never ends: what it is asked for by a node that then dies.
@@ -105,19 +106,19 @@ func newCluster(t *testing.T, size int) *cluster {
 			t.Error(err)
 		}
 	})
-	c, root := &cluster{store: opened}, rootKey(t)
+	c := &cluster{store: opened, root: rootKey(t)}
 	for i := range size {
 		n := &clusterNode{}
-		c.join(t, n, fmt.Sprintf("node-%d", i+1), root)
+		c.join(t, n, fmt.Sprintf("node-%d", i+1))
 		c.nodes = append(c.nodes, n)
 	}
 	return c
 }
 
 // join opens one more node.
-func (c *cluster) join(t *testing.T, n *clusterNode, name string, root seal.RootKey) {
+func (c *cluster) join(t *testing.T, n *clusterNode, name string) {
 	t.Helper()
-	o := options(t.TempDir(), root)
+	o := options(t.TempDir(), c.root)
 	o.Ephemeral, o.Node, o.Shared = true, name, true // the file that is opened is not used
 	o.Issuers = map[string]issuer.Issuer{"self": n}
 	o.Now = func() time.Time { return time.Now().Add(time.Duration(n.clock.Load())) }

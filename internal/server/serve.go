@@ -68,6 +68,8 @@ func Serve(ctx context.Context, c Config, log *slog.Logger, access func(httpd.Ac
 	go func() { follow(following, hangup, core, secure, log); close(ended) }()
 	select {
 	case err = <-stopped:
+	case <-core.Lost():
+		err = errors.Join(ErrNodeLost, front.Close())
 	case <-ctx.Done():
 		drain, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
@@ -141,7 +143,7 @@ func (c Config) options(create bool, log *slog.Logger, access func(httpd.Access)
 		return Options{}, fmt.Errorf("the store cannot be opened: %w; coffer init makes one", err)
 	}
 	return Options{
-		StorePath: c.Store, Create: create, Seal: provider, PinFile: c.PinFile, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
+		StorePath: c.Store, Node: c.Node, Create: create, Seal: provider, PinFile: c.PinFile, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
 		OwnProcess: true, RefuseWeakPadding: c.RefuseWeakPadding, RateLimits: c.RateLimits, AttestationAuthorities: c.AttestationAuthorities, AssertionIssuers: c.AssertionIssuers, BearerIssuers: c.BearerIssuers,
 	}, nil
 }

@@ -21,7 +21,10 @@ import (
 // keysets are wrapped by the root key, and bound to the id.
 const installationKey store.Key = "sys/installation"
 
-// writeFormat is the format of everything that this version writes.
+// writeFormat is the format of everything that this version writes. A version reads its own
+// format and the next lower one, and goes on writing that while the store's record says so:
+// that all nodes of an installation are replaced, one after the other, before the number is
+// raised. A node to which the number is too high changes nothing any more; see fence.go.
 const writeFormat = 1
 
 type installation struct {
@@ -120,6 +123,9 @@ func parseInstallation(body []byte) (found installation, err error) {
 	}
 	if found.Format > writeFormat {
 		return found, fmt.Errorf("the store has format %d, and this version of Coffer reads up to %d; nothing was changed: %w", found.Format, writeFormat, ErrNewer)
+	}
+	if found.Format < writeFormat-1 || found.Format < 1 {
+		return found, fmt.Errorf("the store has format %d, and this version of Coffer reads %d and the one before; nothing was changed; use the version that wrote it, and upgrade by one at a time", found.Format, writeFormat)
 	}
 	return found, nil
 }
