@@ -63,6 +63,22 @@ func TestAz(t *testing.T) {
 	}
 }
 
+// The tool signs in at an installation on a domain of its own, without anything of the cloud:
+// told where it is by one document, or asking for it.
+func TestAzOnOwnDomain(t *testing.T) {
+	issuer, issuerCA, _ := workloads(t)
+	for _, release := range azReleases {
+		t.Run(release.name, func(t *testing.T) {
+			env, vault := own(t, issuer, issuerCA)
+			domain := strings.TrimPrefix(vault, "https://main.vault.")
+			env = append(env, "PATH="+az(t, release.name)+":"+os.Getenv("PATH"), "DOMAIN="+domain)
+			if out := command(t, t.TempDir(), "", 0, env, "bash", script(t, "az/domain.sh")); !strings.Contains(out, "domain done") {
+				t.Error(out)
+			}
+		})
+	}
+}
+
 var answered = regexp.MustCompile(`(?m)^coffer: (\d+) (\S+) (\S+) \(\d+ bytes, ([\d.]+) ms\)$`)
 
 // quick adds up the time that all answers took: the page is there in two forms, each of

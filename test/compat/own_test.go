@@ -58,6 +58,7 @@ func own(t *testing.T, issuer, issuerCA string) (env []string, vaultURL string) 
 	var made struct {
 		AuthorityHost string            `json:"authority_host"`
 		VaultURLs     []string          `json:"vault_urls"`
+		Tenant        string            `json:"tenant_id"`
 		Environment   map[string]string `json:"environment"`
 	}
 	out := command(t, ".", "", 0, nil, binary, "init", "--dir", dir, "--domain", "coffer.test", "--listen", address, "--vault", "main", "--output", "json")
@@ -88,6 +89,7 @@ func own(t *testing.T, issuer, issuerCA string) (env []string, vaultURL string) 
 	waitHealthy(t, &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots}, Proxy: http.ProxyURL(way),
 	}}, made.AuthorityHost)
+	env = append(env, "TENANT="+made.Tenant)
 	for name, value := range made.Environment {
 		env = append(env, name+"="+value)
 	}
