@@ -42,7 +42,7 @@ func TestConformGroups(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 	}
-	if got := c.want(200, "POST", "/directoryObjects/getByIds", object{"ids": []string{id, unknown}, "types": []string{"group"}}).values(); len(got) != 1 || got[0]["@odata.type"] != "#microsoft.graph.group" || got[0]["displayName"] != "renamed" {
+	if got := c.want(200, "POST", "/directoryObjects/getByIds", object{"ids": []string{id, unknown, id, strings.ToUpper(id)}, "types": []string{"group"}}).values(); len(got) != 1 || got[0]["@odata.type"] != "#microsoft.graph.group" || got[0]["displayName"] != "renamed" {
 		t.Errorf("%v", got)
 	}
 	for name, member := range map[string][2]any{

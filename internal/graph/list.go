@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"coffer/internal/tenant"
 )
@@ -22,12 +23,25 @@ type collection struct {
 	Value    []any  `json:"value"`
 }
 
+// understood reports whether a parameter is one that is looked at here, or none of the protocol.
+// What is left out where it would be a condition, such as a second $filter or one that is
+// written in another way, would show too much.
+func understood(name string, times int) bool {
+	switch strings.ToLower(strings.TrimPrefix(name, "$")) {
+	case "filter", "top", "skiptoken", "count", "select":
+		return times == 1 && name[0] == '$' && name == strings.ToLower(name)
+	case "search", "expand", "orderby", "skip", "apply":
+		return false
+	}
+	return true
+}
+
 // query reads what a list request asks for. $select and $count change nothing about what is
 // found; what would, and is not known, is refused.
 func query[T any](r request, properties []property[T]) (q tenant.Query[T], err error) {
-	for _, name := range []string{"$search", "$expand", "$orderby", "$skip", "$apply"} {
-		if r.query.Get(name) != "" {
-			return q, unsupportedQuery("The query parameter %s is not supported.", name)
+	for name, values := range r.query {
+		if given := strings.Join(values, ""); given != "" && !understood(name, len(values)) {
+			return q, unsupportedQuery("The query parameter %s is not supported. This server has $filter, $top, $skiptoken, $count and $select, each once.", clip(name))
 		}
 	}
 	q.Size = defaultPage

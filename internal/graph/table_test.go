@@ -375,6 +375,10 @@ func TestBadRequests(t *testing.T) {
 		{400, "Request_UnsupportedQuery", "GET", filter("users", "displayName eq true"), nil},
 		{400, "Request_UnsupportedQuery", "GET", "/applications?$orderby=displayName", nil},
 		{400, "Request_UnsupportedQuery", "GET", "/users?$search=x", nil},
+		{400, "Request_UnsupportedQuery", "GET", "/groups?filter=displayName%20eq%20'x'", nil}, // conditions that were not looked at
+		{400, "Request_UnsupportedQuery", "GET", "/groups?$Filter=displayName%20eq%20'x'", nil},
+		{400, "Request_UnsupportedQuery", "GET", "/groups?$filter=&$filter=displayName%20eq%20'x'", nil},
+		{400, "Request_UnsupportedQuery", "GET", "/servicePrincipals?search=x", nil},
 		{400, "Request_BadRequest", "GET", "/applications?$top=0", nil},
 		{400, "Request_BadRequest", "GET", "/applications?$top=1000", nil},
 		{400, "Request_BadRequest", "GET", "/applications?$skiptoken=%25", nil},

@@ -165,8 +165,12 @@ func (c Config) serveAdmin(core *Core) (stop func() error, err error) {
 
 // listenPrivate makes a socket that only this user can open. It gets its mode under
 // another name, in a directory that is closed, so that it is never open to others. A
-// socket that a server left behind is replaced: whoever has the store open is alone.
+// socket that a server left behind is replaced: whoever has the store open is alone. Nothing
+// else is: a path that was mistaken may be that of a key.
 func listenPrivate(path string) (net.Listener, error) {
+	if there, err := os.Lstat(path); err == nil && there.Mode().Type() != os.ModeSocket {
+		return nil, fmt.Errorf("%s is there and is no socket; nothing was changed", path)
+	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".admin-")
 	if err != nil {
 		return nil, err

@@ -444,6 +444,24 @@ func TestAdminSocket(t *testing.T) {
 	}
 }
 
+// What is at the path of the admin socket and is none is left alone.
+func TestAdminSocketReplacesNoFile(t *testing.T) {
+	config, quiet := newInstallation(t), slog.New(slog.DiscardHandler)
+	key, err := os.ReadFile(config.RootKeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.AdminSocket = config.RootKeyFile
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	if err := server.Serve(ctx, config, quiet, nil, func(net.Addr) { stop() }); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		t.Errorf("%v", err)
+	}
+	if now, err := os.ReadFile(config.RootKeyFile); err != nil || !bytes.Equal(now, key) {
+		t.Errorf("the root key was replaced: %v", err)
+	}
+}
+
 func FuzzAdminRequest(f *testing.F) {
 	f.Add([]byte(`{"use":"records","to":{"root_key_file":"/x"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {

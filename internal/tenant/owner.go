@@ -38,10 +38,15 @@ func (d *directory) object(id string) (Object, bool) {
 	return Object{}, false
 }
 
-// GetObjects returns those of the ids that there are.
+// GetObjects returns those of the ids that there are, each once, however often it is asked for.
 func (s *Service) GetObjects(ctx context.Context, caller access.Caller, ids []string) (out []Object, err error) {
 	err = s.readDirectory(ctx, caller, "DirectoryObjectList", "directoryObjects", "", func(d *directory) error {
+		seen := map[string]bool{}
 		for _, id := range ids {
+			if seen[strings.ToLower(id)] {
+				continue
+			}
+			seen[strings.ToLower(id)] = true
 			if found, ok := d.object(id); ok {
 				out = append(out, found)
 			}
