@@ -236,7 +236,7 @@ func TestRules(t *testing.T) {
 	onlyBy := map[string][]string{
 		"internal/audit":      {"cmd/coffer", "coffertest", "internal/gate", "internal/server"}, // two hand the gate its sink, and the command reads logs
 		"internal/seal/azure": {"internal/server"}, "internal/seal/passphrase": {"internal/server"}, "internal/seal/pkcs11": {"internal/server"},
-		"internal/store": {"internal/archive", "internal/gate", "internal/jobs", "internal/server", "internal/store/bolt", "internal/store/storetest", "internal/tenant", "internal/vault"},
+		"internal/store": {"internal/archive", "internal/gate", "internal/jobs", "internal/server", "internal/store/bolt", "internal/store/postgres", "internal/store/storetest", "internal/tenant", "internal/vault"},
 	}
 	for dir, r := range rooms(t) {
 		if r.netHTTP && !slices.Contains(mayHTTP, dir) {

@@ -57,6 +57,7 @@ asked to stop (SIGTERM or Ctrl-C). Requests under way are finished then.`,
 func initCommand() *cobra.Command {
 	var i server.Init
 	var output string
+	var database server.PostgresConfig
 	cmd := &cobra.Command{
 		Use:   "init --domain DOMAIN",
 		Short: "Make an installation for coffer serve",
@@ -68,6 +69,11 @@ administrator, whose secret is printed once and kept nowhere.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "table" && output != "json" {
 				return client.Usagef("--output is table or json, not %q", output)
+			}
+			if database.URL != "" {
+				i.Postgres = &database
+			} else if database.PasswordFile != "" {
+				return client.Usagef("--postgres-password-file needs --postgres")
 			}
 			made, err := server.Initialize(cmd.Context(), i, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 			if err != nil {
@@ -82,6 +88,8 @@ administrator, whose secret is printed once and kept nowhere.`,
 	cmd.Flags().StringVar(&i.Dir, "dir", ".", "the `directory` to make it in")
 	cmd.Flags().StringVar(&i.Domain, "domain", "", "the `domain` that the installation has to itself")
 	cmd.Flags().StringVar(&i.Listen, "listen", "127.0.0.1:8443", "the `address` to listen on")
+	cmd.Flags().StringVar(&database.URL, "postgres", "", "keep everything in the database at this `url`, postgres://USER@HOST/DATABASE, instead of a file")
+	cmd.Flags().StringVar(&database.PasswordFile, "postgres-password-file", "", "the `file` with the password of the database's user")
 	cmd.Flags().StringArrayVar(&i.Vaults, "vault", nil, "make a vault with this `name` for the administrator; may be repeated")
 	cmd.Flags().StringVar(&output, "output", "table", "table or json")
 	_ = cmd.MarkFlagRequired("domain") // the flag is defined above

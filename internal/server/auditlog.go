@@ -20,7 +20,6 @@ import (
 
 	"coffer/internal/audit"
 	"coffer/internal/gate"
-	"coffer/internal/store/bolt"
 )
 
 // An AuditConfig says how the audit log is kept beside AuditFile, and where it goes too.
@@ -325,7 +324,7 @@ func ReadAuditChain(ctx context.Context, c Config, log *slog.Logger) (audit.Chai
 	if err != nil {
 		return audit.Chain{}, err
 	}
-	opened, err := bolt.Open(options.StorePath, bolt.Options{})
+	opened, err := options.openStore(ctx)
 	if err != nil {
 		return audit.Chain{}, err
 	}

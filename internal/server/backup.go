@@ -16,7 +16,6 @@ import (
 	"coffer/internal/gate"
 	"coffer/internal/seal"
 	"coffer/internal/store"
-	"coffer/internal/store/bolt"
 )
 
 // VerbBackup is `coffer backup`.
@@ -165,7 +164,7 @@ func (c Config) Restore(ctx context.Context, paths []string, log *slog.Logger) (
 }
 
 func (c Config) restoreStore(ctx context.Context, readers []*archive.Reader) (sum archive.Summary, err error) {
-	to, err := bolt.Open(c.Store, bolt.Options{})
+	to, err := Options{StorePath: c.Store, Postgres: c.Postgres}.openStore(ctx)
 	if err != nil {
 		return sum, err
 	}

@@ -35,6 +35,8 @@ type Config struct {
 	Node string `yaml:"node"`
 	// Store is the path of the store's file.
 	Store string `yaml:"store"`
+	// Postgres is the database that the store is in, instead of a file.
+	Postgres *PostgresConfig `yaml:"postgres"`
 	// RootKeyFile is the path of the root key, if there is no Seal.
 	RootKeyFile string `yaml:"root_key_file"`
 	// Seal is what keeps the root key safe otherwise.
@@ -43,7 +45,7 @@ type Config struct {
 	// that is older is not opened.
 	PinFile string `yaml:"pin_file"`
 	// AdminSocket is the path of the socket by which coffer seal, check and backup reach the
-	// server; coffer.sock beside the store if none is named, "none" for no socket.
+	// server; coffer.sock beside the store's file, or the configuration, if none is named, "none" for no socket.
 	AdminSocket string `yaml:"admin_socket"`
 	// AuditFile is the path of the audit log.
 	AuditFile string `yaml:"audit_file"`
@@ -109,6 +111,9 @@ func (c *Config) resolve(dir string) {
 	if c.AdminSocket == "" && c.Store != "" {
 		c.AdminSocket = filepath.Join(filepath.Dir(c.Store), adminSocket)
 	}
+	if c.AdminSocket == "" && c.Postgres != nil {
+		c.AdminSocket = adminSocket // beside the configuration
+	}
 	if c.AdminSocket == noSocket {
 		c.AdminSocket = ""
 	}
@@ -126,6 +131,9 @@ func (c *Config) resolve(dir string) {
 		paths = append(paths, &c.BearerIssuers[i].CAFile)
 	}
 	paths = append(append(paths, c.Audit.paths()...), c.Admin.paths()...)
+	if c.Postgres != nil {
+		paths = append(paths, &c.Postgres.PasswordFile)
+	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
@@ -135,7 +143,7 @@ func (c *Config) resolve(dir string) {
 
 func (c Config) check() error {
 	required := []struct{ name, value string }{
-		{"domain", c.Domain}, {"listen", c.Listen}, {"store", c.Store}, {"audit_file", c.AuditFile},
+		{"domain", c.Domain}, {"listen", c.Listen}, {"audit_file", c.AuditFile},
 	}
 	for _, member := range required {
 		if member.value == "" {
@@ -143,6 +151,9 @@ func (c Config) check() error {
 		}
 	}
 	if err := checkNode(c.Node); err != nil {
+		return err
+	}
+	if err := c.checkStore(); err != nil {
 		return err
 	}
 	if err := (SealChoice{RootKeyFile: c.RootKeyFile, Seal: c.Seal}).check(); err != nil {

@@ -33,6 +33,7 @@ import (
 	"coffer/internal/seal"
 	"coffer/internal/store"
 	"coffer/internal/store/bolt"
+	"coffer/internal/store/postgres"
 	"coffer/internal/tenant"
 	"coffer/internal/vault"
 )
@@ -45,10 +46,11 @@ const soleNode = "local"
 
 // An Options says what a Core is made of.
 type Options struct {
-	StorePath string
-	Ephemeral bool // the store ends with the process
-	Create    bool // make the installation if the store is empty
-	MaxStore  int  // bound of the store's file, in bytes; zero: the disk
+	StorePath string          // of the store's file; not used when there is a database
+	Postgres  *PostgresConfig // the database, if the store is in one
+	Ephemeral bool            // the store ends with the process
+	Create    bool            // make the installation if the store is empty
+	MaxStore  int             // bound of the store's file, in bytes; zero: the disk
 
 	// Node is the name of this node, of its own among those that have the store at the same
 	// time; empty: local.
@@ -126,7 +128,7 @@ func Open(ctx context.Context, o Options) (*Core, error) {
 	if o.Issuers == nil {
 		o.Issuers = map[string]issuer.Issuer{"self": issuer.Self{}}
 	}
-	opened, err := bolt.Open(o.StorePath, bolt.Options{Ephemeral: o.Ephemeral, MaxSize: o.MaxStore})
+	opened, err := o.openStore(ctx)
 	if err != nil {
 		if o.Sink != nil {
 			err = errors.Join(err, o.Sink.Close())
@@ -142,6 +144,18 @@ func Open(ctx context.Context, o Options) (*Core, error) {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
+}
+
+// openStore opens the engine that the options name.
+func (o Options) openStore(ctx context.Context) (store.Store, error) {
+	if o.Postgres == nil {
+		return bolt.Open(o.StorePath, bolt.Options{Ephemeral: o.Ephemeral, MaxSize: o.MaxStore})
+	}
+	options, err := o.Postgres.options()
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, options)
 }
 
 func (c *Core) assemble(ctx context.Context) error {

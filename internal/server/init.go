@@ -22,7 +22,9 @@ type Init struct {
 	Dir    string // where everything goes
 	Domain string
 	Listen string
-	Vaults []string // made at once, the administrator may do everything in them
+	// Postgres is the database that everything is kept in; nil: a file in Dir.
+	Postgres *PostgresConfig
+	Vaults   []string // made at once, the administrator may do everything in them
 }
 
 // Made is what `coffer init` has made. The secret is shown once and kept nowhere.
@@ -66,9 +68,7 @@ listen: %s
 # and needs a token_file or a client_ca_file.
 # admin: {listen: "127.0.0.1:9443"}
 
-# Everything that is kept, sealed, in one file.
-store: coffer.db
-
+%s
 # The root key opens the store. Keep a copy elsewhere: without it everything is lost.
 # Nobody but the server's user may read it.
 root_key_file: root.key
@@ -152,8 +152,11 @@ func Initialize(ctx context.Context, i Init, log *slog.Logger) (made Made, err e
 		}
 	}
 	config := Config{
-		Domain: i.Domain, Listen: i.Listen, Store: storeFile, RootKeyFile: rootKeyFile, AuditFile: auditFile,
+		Domain: i.Domain, Listen: i.Listen, Store: storeFile, Postgres: i.Postgres, RootKeyFile: rootKeyFile, AuditFile: auditFile,
 		TLS: TLSConfig{AuthorityFile: "ca.pem", AuthorityKey: "ca.key"},
+	}
+	if i.Postgres != nil {
+		config.Store = ""
 	}
 	if err := config.check(); err != nil {
 		return made, err
@@ -176,7 +179,19 @@ func Initialize(ctx context.Context, i Init, log *slog.Logger) (made Made, err e
 	if err := populate(ctx, config, i, log, &made); err != nil {
 		return made, err
 	}
-	return made, writeNew(path, fmt.Appendf(nil, configTemplate, i.Domain, i.Listen), 0o600) // last: with it, the rest is whole
+	return made, writeNew(path, fmt.Appendf(nil, configTemplate, i.Domain, i.Listen, config.storeSection()), 0o600) // last: with it, the rest is whole
+}
+
+// storeSection is the part of the file that says where everything is kept.
+func (c Config) storeSection() string {
+	if c.Postgres == nil {
+		return fmt.Sprintf("# Everything that is kept, sealed, in one file.\nstore: %s\n", storeFile)
+	}
+	text := fmt.Sprintf("# Everything that is kept, sealed, in a PostgreSQL database.\npostgres:\n  url: %q\n", c.Postgres.URL)
+	if c.Postgres.PasswordFile != "" {
+		text += fmt.Sprintf("  password_file: %q\n", c.Postgres.PasswordFile)
+	}
+	return text
 }
 
 // checkVaults refuses names that no vault can have, and two that are the same vault's.

@@ -139,11 +139,13 @@ func (c Config) options(create bool, log *slog.Logger, access func(httpd.Access)
 	if err != nil {
 		return Options{}, err
 	}
-	if _, err := os.Stat(c.Store); err != nil && !create {
-		return Options{}, fmt.Errorf("the store cannot be opened: %w; coffer init makes one", err)
+	if c.Postgres == nil && !create {
+		if _, err := os.Stat(c.Store); err != nil {
+			return Options{}, fmt.Errorf("the store cannot be opened: %w; coffer init makes one", err)
+		}
 	}
 	return Options{
-		StorePath: c.Store, Node: c.Node, Create: create, Seal: provider, PinFile: c.PinFile, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
+		StorePath: c.Store, Postgres: c.Postgres, Node: c.Node, Create: create, Seal: provider, PinFile: c.PinFile, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
 		OwnProcess: true, RefuseWeakPadding: c.RefuseWeakPadding, RateLimits: c.RateLimits, AttestationAuthorities: c.AttestationAuthorities, AssertionIssuers: c.AssertionIssuers, BearerIssuers: c.BearerIssuers,
 	}, nil
 }

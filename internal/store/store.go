@@ -5,7 +5,7 @@
 // and swaps, and is durable. The comments of Store and Tx are the specification
 // of an engine, and package storetest is the same specification as a test suite,
 // which every engine runs. The engines are in the folders below: bolt keeps one
-// file on one machine.
+// file on one machine, postgres uses a database.
 //
 // Three things a caller should know before the first line:
 //
@@ -37,6 +37,10 @@ var (
 
 	// ErrLocked means that another process has the store open.
 	ErrLocked = errors.New("store: already open in another process")
+
+	// ErrUnavailable means that the store cannot be reached at this moment. Nothing was
+	// changed, and the same call can succeed later.
+	ErrUnavailable = errors.New("store: not available at this moment")
 
 	// ErrClosed means that the store was closed before or during the call.
 	ErrClosed = errors.New("store: closed")

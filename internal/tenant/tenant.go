@@ -337,7 +337,7 @@ func retry(ctx context.Context, change func() error) error {
 // explain marks what comes of a store that is away, or of too many changes at once, with
 // ErrUnavailable.
 func explain(err error) error {
-	if errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrChanged) {
+	if errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrChanged) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err

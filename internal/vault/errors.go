@@ -157,6 +157,8 @@ func explain(err error) error {
 		return &Error{Code: CodePrincipalGone, Message: "The principal of the token was removed or disabled.", Err: err}
 	case errors.Is(err, store.ErrChanged):
 		return &Error{Code: CodeConflict, Message: "The object was changed by another request at the same time; read it and try again.", Err: err}
+	case errors.Is(err, store.ErrUnavailable):
+		return &Error{Code: CodeUnavailable, RetryAfter: time.Second, Err: err, Message: "The store cannot be reached at this moment; nothing was changed; try again."}
 	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrClosed):
 		return &Error{Code: CodeUnavailable, RetryAfter: time.Second, Err: err,
 			Message: "The store did not confirm the change; read the object to see whether it happened, and try again."}

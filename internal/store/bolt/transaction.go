@@ -3,9 +3,9 @@ package bolt
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -127,27 +127,13 @@ func (w *walk) set(key []byte) {
 	}
 }
 
-// checkKey says whether a key may be written.
-func checkKey(key store.Key) error {
-	switch {
-	case len(key) > store.MaxKey:
-		return fmt.Errorf("%w: key of %d bytes; at most %d", store.ErrTooLarge, len(key), store.MaxKey)
-	case key == "" || strings.ContainsRune(string(key), 0):
-		return fmt.Errorf("store: %q cannot be a key: a key is not empty and has no NUL", key)
-	}
-	return nil
-}
-
 // Put implements store.Tx.
 func (t *transaction) Put(key store.Key, was store.Revision, body []byte) error {
 	if t.readOnly {
 		return store.ErrReadOnly
 	}
-	if err := checkKey(key); err != nil {
+	if err := errors.Join(store.CheckKey(key), store.CheckBody(key, body)); err != nil {
 		return err
-	}
-	if len(body) > store.MaxBody {
-		return fmt.Errorf("%w: body of %d bytes at %q; at most %d", store.ErrTooLarge, len(body), key, store.MaxBody)
 	}
 	if is, _ := t.lookup(key); is != was {
 		return store.ErrChanged
@@ -183,13 +169,13 @@ func (t *transaction) SetDue(key store.Key, at time.Time) error {
 	if t.readOnly {
 		return store.ErrReadOnly
 	}
-	if err := checkKey(key); err != nil {
+	if err := store.CheckKey(key); err != nil {
 		return err
 	}
 	if t.dues == nil {
 		t.dues = map[store.Key]row{}
 	}
-	t.dues[key] = row{at: millis(at), removed: at.IsZero()}
+	t.dues[key] = row{at: store.Millis(at), removed: at.IsZero()}
 	return nil
 }
 
@@ -198,18 +184,13 @@ func (t *transaction) Due(until time.Time, limit int) ([]store.Due, error) {
 	if limit < 1 {
 		return nil, fmt.Errorf("store: due rows need a limit of at least 1, not %d", limit)
 	}
-	rows := t.fileDues(millis(until), limit)
+	rows := t.fileDues(store.Millis(until), limit)
 	for key, own := range t.dues {
-		if !own.removed && own.at <= millis(until) {
+		if !own.removed && own.at <= store.Millis(until) {
 			rows = append(rows, store.Due{Key: key, At: time.UnixMilli(own.at).UTC()})
 		}
 	}
-	slices.SortFunc(rows, func(a, b store.Due) int {
-		if c := a.At.Compare(b.At); c != 0 {
-			return c
-		}
-		return strings.Compare(string(a.Key), string(b.Key))
-	})
+	slices.SortFunc(rows, store.Due.Compare)
 	return rows[:min(limit, len(rows))], nil
 }
 
@@ -230,18 +211,6 @@ func (t *transaction) fileDues(until int64, limit int) []store.Due {
 		}
 	}
 	return rows
-}
-
-// millis is the time in whole milliseconds, rounded down; times that do not fit are the
-// first and the last one that does.
-func millis(at time.Time) int64 {
-	switch seconds := at.Unix(); {
-	case seconds < math.MinInt64/1000:
-		return math.MinInt64
-	case seconds >= math.MaxInt64/1000:
-		return math.MaxInt64
-	}
-	return at.UnixMilli()
 }
 
 // A stored due row is its time, 8 bytes big-endian with the sign turned so that bytes

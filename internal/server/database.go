@@ -1,0 +1,60 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"coffer/internal/seal"
+	"coffer/internal/store/postgres"
+)
+
+// A PostgresConfig names a PostgreSQL database, version 14 or later. One process serves it at
+// a time: one that is started later takes over, and the earlier one answers 503.
+type PostgresConfig struct {
+	// URL is postgres://USER@HOST:PORT/DATABASE, without a password. TLS is verified unless
+	// it says sslmode=disable; sslrootcert names the file of the authority that signs the
+	// database's certificate, if the system does not trust it already.
+	URL string `yaml:"url"`
+	// PasswordFile is the path of the file with the user's password, if one is needed.
+	PasswordFile string `yaml:"password_file"`
+	// PoolSize is how many connections are open at most; 16 if it is not set.
+	PoolSize int `yaml:"pool_size"`
+}
+
+// maxPool is what one process may take of a server, whose default is 100 connections.
+const maxPool = 1000
+
+// maxPassword is the length that a file with a password can have, in bytes.
+const maxPassword = 4096
+
+func (c Config) checkStore() error {
+	switch {
+	case c.Store == "" && c.Postgres == nil:
+		return errors.New("store is missing: name a file in store, or a database in postgres")
+	case c.Store != "" && c.Postgres != nil:
+		return errors.New("there is a store and a postgres: remove the one that is not meant")
+	case c.Postgres == nil:
+		return nil
+	case c.Postgres.PoolSize < 0 || c.Postgres.PoolSize > maxPool:
+		return fmt.Errorf("postgres: pool_size is %d; it has to be 1 to %d", c.Postgres.PoolSize, maxPool)
+	}
+	if _, err := postgres.CheckURL(c.Postgres.URL); err != nil {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	return nil
+}
+
+// options reads the password.
+func (p PostgresConfig) options() (postgres.Options, error) {
+	o := postgres.Options{URL: p.URL, PoolSize: p.PoolSize}
+	if p.PasswordFile == "" {
+		return o, nil
+	}
+	password, err := seal.ReadPrivateFile(p.PasswordFile, maxPassword)
+	if err != nil {
+		return o, fmt.Errorf("the database's password cannot be read: %w", err)
+	}
+	o.Password = strings.TrimRight(string(password), "\r\n")
+	return o, nil
+}
