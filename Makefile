@@ -10,7 +10,7 @@ FUZZTIME    ?= 30s
 IMAGE       ?= $(CURDIR)/bin/image
 CREATED     ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-.PHONY: build build-pkcs11 pkcs11 quickstart test vet unit cross image packaging compat bench fuzz vuln clean
+.PHONY: build build-pkcs11 pkcs11 postgres quickstart test vet unit cross image packaging compat bench fuzz vuln clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/coffer ./cmd/coffer
@@ -22,7 +22,7 @@ build-pkcs11:
 # The seal on a token, with SoftHSM2, which is installed into .cache/ from Debian's archive.
 pkcs11:
 	@command -v apt-get >/dev/null || { echo "skipped: the seal on a token needs Debian's archive"; test -z "$$CI"; }
-	@command -v apt-get >/dev/null && test/softhsm .cache/softhsm && \
+	@command -v apt-get >/dev/null && test/debian .cache/softhsm softhsm2 libsofthsm2 softhsm2-common && \
 	COFFER_SOFTHSM=$(CURDIR)/.cache/softhsm CGO_ENABLED=1 $(GO) test -count=1 -tags pkcs11 ./internal/seal/pkcs11
 
 # A container image, as an OCI image layout. The same source and the same Go make the same digest anywhere.
@@ -44,9 +44,16 @@ quickstart: build
 	CGO_ENABLED=0 $(GO) -C examples/quickstart build -trimpath -o ../../bin/quickstart .
 	KEY_VAULT_NAME=quickstart bin/coffer run -- bin/quickstart demo-certificate
 
+# PostgreSQL from Debian's archive, unpacked into .cache/, for the tests of the store in a
+# database, which start servers of their own. One that is installed is taken before.
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+		command -v apt-get >/dev/null || { echo "skipped: PostgreSQL needs Debian's archive"; test -z "$$CI"; }; \
+		! command -v apt-get >/dev/null || test/debian .cache/postgres postgresql; }
+
 # Everything: static checks, unit tests with the race detector, builds for all systems,
 # and other people's clients.
-test: vet unit cross packaging pkcs11 compat
+test: vet postgres unit cross packaging pkcs11 compat
 
 vet:
 	test -z "$$(gofmt -l . | tee /dev/stderr)"
@@ -56,7 +63,7 @@ vet:
 
 unit:
 	@mkdir -p .cache
-	CGO_ENABLED=1 $(GO) test -race -json ./... > .cache/unit.json || { $(GO) run ./test/conformance -v docs/conformance.md .cache/unit.json; exit 1; }
+	COFFER_POSTGRES=$(CURDIR)/.cache/postgres CGO_ENABLED=1 $(GO) test -race -json ./... > .cache/unit.json || { $(GO) run ./test/conformance -v docs/conformance.md .cache/unit.json; exit 1; }
 	$(GO) run ./test/conformance docs/conformance.md .cache/unit.json
 	$(GO) test -run 'Dear|Bad' ./internal/dataplane # what a request may cost at most is measured without the detector
 	CGO_ENABLED=1 $(GO) -C examples/quickstart test -race ./...

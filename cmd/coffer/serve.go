@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -70,10 +71,8 @@ administrator, whose secret is printed once and kept nowhere.`,
 			if output != "table" && output != "json" {
 				return client.Usagef("--output is table or json, not %q", output)
 			}
-			if database.URL != "" {
-				i.Postgres = &database
-			} else if database.PasswordFile != "" {
-				return client.Usagef("--postgres-password-file needs --postgres")
+			if err := inDatabase(&i, database); err != nil {
+				return err
 			}
 			made, err := server.Initialize(cmd.Context(), i, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 			if err != nil {
@@ -94,6 +93,20 @@ administrator, whose secret is printed once and kept nowhere.`,
 	cmd.Flags().StringVar(&output, "output", "table", "table or json")
 	_ = cmd.MarkFlagRequired("domain") // the flag is defined above
 	return cmd
+}
+
+// inDatabase has the store made in a database, if one is named.
+func inDatabase(i *server.Init, database server.PostgresConfig) (err error) {
+	switch {
+	case database.URL == "" && database.PasswordFile == "":
+		return nil
+	case database.URL == "":
+		return client.Usagef("--postgres-password-file needs --postgres")
+	case database.PasswordFile != "": // the configuration may lie elsewhere
+		database.PasswordFile, err = filepath.Abs(database.PasswordFile)
+	}
+	i.Postgres = &database
+	return err
 }
 
 func printMade(w io.Writer, m server.Made) error {
