@@ -49,7 +49,7 @@ quickstart: build
 postgres:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
 		command -v apt-get >/dev/null || { echo "skipped: PostgreSQL needs Debian's archive"; test -z "$$CI"; }; \
-		! command -v apt-get >/dev/null || test/debian .cache/postgres postgresql; }
+		! command -v apt-get >/dev/null || test/debian .cache/postgres $$(apt-cache depends postgresql | grep -oE 'postgresql-[0-9]+' | sed 'p;s/-/-client-/'); }
 
 # Everything: static checks, unit tests with the race detector, builds for all systems,
 # and other people's clients.
@@ -63,7 +63,7 @@ vet:
 
 unit:
 	@mkdir -p .cache
-	COFFER_POSTGRES=$(CURDIR)/.cache/postgres CGO_ENABLED=1 $(GO) test -race -json ./... > .cache/unit.json || { $(GO) run ./test/conformance -v docs/conformance.md .cache/unit.json; exit 1; }
+	COFFER_POSTGRES=$(CURDIR)/.cache/postgres CGO_ENABLED=1 $(GO) test -race -timeout 30m -json ./... > .cache/unit.json || { $(GO) run ./test/conformance -v docs/conformance.md .cache/unit.json; exit 1; }
 	$(GO) run ./test/conformance docs/conformance.md .cache/unit.json
 	$(GO) test -run 'Dear|Bad' ./internal/dataplane # what a request may cost at most is measured without the detector
 	CGO_ENABLED=1 $(GO) -C examples/quickstart test -race ./...

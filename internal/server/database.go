@@ -1,16 +1,17 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"coffer/internal/seal"
+	"coffer/internal/store"
 	"coffer/internal/store/postgres"
 )
 
-// A PostgresConfig names a PostgreSQL database, version 14 or later. One process serves it at
-// a time: one that is started later takes over, and the earlier one answers 503.
+// A PostgresConfig names a PostgreSQL database, version 14 or later.
 type PostgresConfig struct {
 	// URL is postgres://USER@HOST:PORT/DATABASE, without a password. TLS is verified unless
 	// it says sslmode=disable; sslrootcert names the file of the authority that signs the
@@ -57,4 +58,47 @@ func (p PostgresConfig) options() (postgres.Options, error) {
 	}
 	o.Password = strings.TrimRight(string(password), "\r\n")
 	return o, nil
+}
+
+// vacant refuses a database in which there is something already.
+func (c Config) vacant(ctx context.Context) error {
+	return c.withDatabase(ctx, func(to store.Store) error {
+		return to.View(ctx, func(tx store.Tx) error {
+			if recs, err := tx.Scan("", "", 1); err != nil || len(recs) == 0 {
+				return err
+			}
+			return errors.New("the database has an installation already: name an empty one, or remove the tables coffer_records, coffer_due and coffer_schema if nobody needs it any more")
+		})
+	})
+}
+
+// vacate removes what an init that failed has made in a database that was vacant.
+func (c Config) vacate(ctx context.Context) error {
+	return c.withDatabase(ctx, func(to store.Store) error {
+		for more := true; more; {
+			if err := to.Update(ctx, func(tx store.Tx) error {
+				recs, err := tx.Scan("", "", 100)
+				for _, rec := range recs {
+					err = errors.Join(err, tx.Delete(rec.Key, rec.Revision))
+				}
+				more = len(recs) > 0
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// withDatabase runs fn on the database, if the store is in one.
+func (c Config) withDatabase(ctx context.Context, fn func(store.Store) error) error {
+	if c.Postgres == nil {
+		return nil
+	}
+	to, err := Options{Postgres: c.Postgres}.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(to), to.Close())
 }

@@ -4,14 +4,19 @@ package server_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"coffer/internal/server"
+	"coffer/internal/store"
+	"coffer/internal/store/postgres"
 	"coffer/internal/store/postgres/pgtest"
 )
 
@@ -115,6 +120,48 @@ func TestInitInDatabase(t *testing.T) {
 	if _, err := server.Initialize(context.Background(), i, quiet); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a password that others can read: %v", err)
 	}
+}
+
+// An init that fails leaves nothing in the database, so that the next one works.
+func TestInitLeavesNothingInDatabase(t *testing.T) {
+	i := server.Init{Dir: t.TempDir(), Domain: "a.example.com", Listen: "127.0.0.1:0", Postgres: &server.PostgresConfig{URL: pgtest.Start(t).Database()}}
+	for n := range 30 { // so that it takes a while
+		i.Vaults = append(i.Vaults, fmt.Sprint("vault", n))
+	}
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: i.Postgres.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		for records(t, s) < 3 && ctx.Err() == nil {
+			runtime.Gosched()
+		}
+		cancel()
+	}()
+	quiet := slog.New(slog.DiscardHandler)
+	if _, err := server.Initialize(ctx, i, quiet); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v", err)
+	}
+	if n := records(t, s); n != 0 {
+		t.Errorf("%d records are left", n)
+	}
+	if _, err := server.Initialize(context.Background(), i, quiet); err != nil {
+		t.Error(err)
+	}
+}
+
+func records(t *testing.T, s store.Store) (n int) {
+	if err := s.View(context.Background(), func(tx store.Tx) error {
+		recs, err := tx.Scan("", "", 1000)
+		n = len(recs)
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+	return n
 }
 
 func TestDatabaseConfig(t *testing.T) {

@@ -165,11 +165,18 @@ func Initialize(ctx context.Context, i Init, log *slog.Logger) (made Made, err e
 	if err := checkVaults(i.Vaults); err != nil {
 		return made, err
 	}
+	if err := config.vacant(ctx); err != nil {
+		return made, err
+	}
 	defer func() {
-		for _, name := range files {
-			if err != nil { // none of them was there before
-				_ = os.Remove(filepath.Join(i.Dir, name))
-			}
+		if err == nil {
+			return
+		}
+		for _, name := range files { // none of them was there before
+			_ = os.Remove(filepath.Join(i.Dir, name))
+		}
+		if left := config.vacate(context.WithoutCancel(ctx)); left != nil {
+			err = fmt.Errorf("%w; what was made in the database could not be removed (%w): remove the tables coffer_records, coffer_due and coffer_schema", err, left)
 		}
 	}()
 	if err := writeSecrets(config); err != nil {

@@ -145,7 +145,7 @@ func (c Config) options(create bool, log *slog.Logger, access func(httpd.Access)
 		}
 	}
 	return Options{
-		StorePath: c.Store, Postgres: c.Postgres, Node: c.Node, Create: create, Seal: provider, PinFile: c.PinFile, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
+		StorePath: c.Store, Postgres: c.Postgres, Node: c.Node, Shared: c.Postgres != nil, Create: create, Seal: provider, PinFile: c.PinFile, Log: log, Names: DomainNames(c.Domain, c.port()), Access: access,
 		OwnProcess: true, RefuseWeakPadding: c.RefuseWeakPadding, RateLimits: c.RateLimits, AttestationAuthorities: c.AttestationAuthorities, AssertionIssuers: c.AssertionIssuers, BearerIssuers: c.BearerIssuers,
 	}, nil
 }

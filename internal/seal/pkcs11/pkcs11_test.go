@@ -23,7 +23,7 @@ const pin = "1234567890"
 // newToken makes a token of SoftHSM2 with one AES key, in a directory of the test.
 func newToken(t *testing.T) pkcs11.Config {
 	t.Helper()
-	root := os.Getenv("COFFER_SOFTHSM") // where test/softhsm has unpacked it; empty: the system's
+	root := os.Getenv("COFFER_SOFTHSM") // where `make pkcs11` has unpacked it; empty: the system's
 	modules, err := filepath.Glob(root + "/usr/lib/*/softhsm/libsofthsm2.so")
 	if system, _ := filepath.Glob(root + "/usr/lib/softhsm/libsofthsm2.so"); len(system) > 0 {
 		modules = system

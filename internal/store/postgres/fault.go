@@ -11,8 +11,6 @@ import (
 	"coffer/internal/store"
 )
 
-var errSuperseded = fmt.Errorf("%w: %w: a process that was started later writes this store; stop one of the two", store.ErrUnavailable, store.ErrLocked)
-
 // isConflict reports whether the transaction lost against another one, and may be run again.
 func isConflict(err error) bool {
 	code := sqlState(err)

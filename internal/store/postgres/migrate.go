@@ -17,8 +17,8 @@ import (
 var migrations embed.FS
 
 const (
-	schemaSQL  = `CREATE TABLE IF NOT EXISTS coffer_schema (id integer PRIMARY KEY, version integer NOT NULL, generation bigint NOT NULL)`
-	firstSQL   = `INSERT INTO coffer_schema (id, version, generation) VALUES (1, 0, 0) ON CONFLICT (id) DO NOTHING`
+	schemaSQL  = `CREATE TABLE IF NOT EXISTS coffer_schema (id integer PRIMARY KEY, version integer NOT NULL, writer bigint NOT NULL)`
+	firstSQL   = `INSERT INTO coffer_schema (id, version, writer) VALUES (1, 0, 0) ON CONFLICT (id) DO NOTHING`
 	lockSQL    = `SELECT version FROM coffer_schema WHERE id = 1 FOR UPDATE`
 	versionSQL = `UPDATE coffer_schema SET version = $1 WHERE id = 1`
 )

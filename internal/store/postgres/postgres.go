@@ -2,18 +2,12 @@
 //
 // Three tables hold everything: coffer_records maps a key to its revision and body,
 // coffer_due a key to the time at which it is due, and coffer_schema has one row, with the version
-// of the tables and the generation of the store. The tables are made, and brought up to
+// of the tables and the number of the last writer. The tables are made, and brought up to
 // date, by the files in migrations/, under the lock of that row.
 //
-// One process writes. The first Update of a process takes the next generation, and every
-// transaction checks that it is still the store's: whoever opened the store earlier finds
-// itself superseded, by store.ErrLocked, before it can change anything more. So a new
-// process can take over at once from one that hangs, and nothing depends on clocks.
-// Rooms above still guard some of what must be unique by a mutex, which is why two
-// processes cannot write at once.
-//
-// A revision is the generation and a count within it, so none is ever used twice, and
-// making one costs no trip to the database.
+// Any number of processes read and write. The first Update of a process takes the next
+// writer's number, and a revision is that number and a count of the process's own: so none
+// is ever used twice, and making one costs no trip to the database.
 //
 // Updates are serializable transactions. A conflict (SQLSTATE 40001, 40P01) reruns the
 // function after a short random pause; so does a commit whose outcome was lost with the
@@ -68,10 +62,9 @@ type Store struct {
 	mu     sync.RWMutex // held for reading by every call under way
 	closed bool
 
-	generating sync.Mutex // held while the generation is taken
-	generation atomic.Int64
-	count      atomic.Int64 // of revisions within the generation
-	superseded atomic.Bool
+	numbering sync.Mutex // held while the writer's number is taken
+	writer    atomic.Int64
+	count     atomic.Int64 // of this writer's revisions
 }
 
 // Open opens the store in a database, and makes its tables if they are not there.
@@ -164,13 +157,9 @@ func (s *Store) enter(ctx context.Context) error {
 		return err
 	}
 	s.mu.RLock()
-	switch {
-	case s.closed:
+	if s.closed {
 		s.mu.RUnlock()
 		return store.ErrClosed
-	case s.superseded.Load():
-		s.mu.RUnlock()
-		return errSuperseded
 	}
 	return nil
 }

@@ -5,7 +5,13 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"coffer/internal/store"
@@ -34,28 +40,119 @@ func add(s store.Store, key store.Key) error {
 	return s.Update(context.Background(), func(tx store.Tx) error { return tx.Put(key, 0, nil) })
 }
 
-// A process that opens the store later takes over when it writes, and the earlier one can
-// change nothing from then on, nor does it answer.
-func TestSuperseded(t *testing.T) {
+// Two processes write the same records: no change is lost, and no revision comes twice.
+func TestTwoWriters(t *testing.T) {
 	open := opener(pgtest.Start(t).Database())
-	first, second := open(t), open(t)
-	defer first.Close()
-	defer second.Close()
-	if err := add(first, "a"); err != nil { // that the second is open changes nothing
+	writers := []store.Store{open(t), open(t)}
+	const each, keys = 40, 4
+	var mu sync.Mutex
+	seen := map[store.Revision]string{}
+	var group sync.WaitGroup
+	for i, s := range writers {
+		defer s.Close()
+		for n := range each {
+			group.Go(func() {
+				key := store.Key(fmt.Sprint("counter", n%keys))
+				if err := increment(s, key); err != nil {
+					t.Error(err)
+				}
+				recs, err := s.Get(context.Background(), store.Ask{Key: key})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				state := string(key) + "=" + string(recs[0].Body)
+				if was, ok := seen[recs[0].Revision]; ok && was != state {
+					t.Errorf("writer %d: the revision %x is of %s and of %s", i, recs[0].Revision, was, state)
+				}
+				seen[recs[0].Revision] = state
+			})
+		}
+	}
+	group.Wait()
+	for n := range keys {
+		for _, s := range writers {
+			recs, err := s.Get(context.Background(), store.Ask{Key: store.Key(fmt.Sprint("counter", n))})
+			if err != nil || string(recs[0].Body) != fmt.Sprint(len(writers)*each/keys) {
+				t.Errorf("%s, %v", recs[0].Body, err)
+			}
+		}
+	}
+}
+
+func increment(s store.Store, key store.Key) error {
+	return s.Update(context.Background(), func(tx store.Tx) error {
+		rec, err := tx.Get(key)
+		if err != nil {
+			return err
+		}
+		n, _ := strconv.Atoi(string(rec.Body))
+		return tx.Put(key, rec.Revision, fmt.Append(nil, n+1))
+	})
+}
+
+// The connection is cut in the middle of a commit, before the database has it or before its
+// answer comes. The update is tried again, and finds what it has done itself: it is done once.
+func TestCutInCommit(t *testing.T) {
+	server := pgtest.Start(t)
+	for name, forward := range map[string]bool{"before the database has it": false, "after": true} {
+		t.Run(name, func(t *testing.T) {
+			target := server.Database()
+			relay := pgtest.NewRelay(t, server, target)
+			s := opener(relay.URL)(t)
+			defer s.Close()
+			if err := add(s, "first"); err != nil {
+				t.Fatal(err)
+			}
+			relay.CutCommit(forward)
+			runs, made := 0, 0
+			if err := s.Update(context.Background(), func(tx store.Tx) error {
+				runs++
+				rec, err := tx.Get("second")
+				if err != nil || string(rec.Body) == "mine" {
+					return err
+				}
+				made++
+				return tx.Put("second", rec.Revision, []byte("mine"))
+			}); err != nil {
+				t.Fatal(err)
+			}
+			want := map[bool]int{false: 2, true: 1}[forward]
+			if runs != 2 || made != want || relay.Cuts() != 1 {
+				t.Errorf("%d runs, %d puts, %d cuts", runs, made, relay.Cuts())
+			}
+			recs, err := s.Get(context.Background(), store.Ask{Key: "second"})
+			if err != nil || string(recs[0].Body) != "mine" {
+				t.Errorf("%v, %v", recs, err)
+			}
+		})
+	}
+}
+
+// Only a database that proves who it is, by an authority that the URL names, is spoken to.
+func TestVerifiedTLS(t *testing.T) {
+	server := pgtest.Start(t)
+	address, ca := server.ListenTLS()
+	other := filepath.Join(t.TempDir(), "other.pem")
+	if err := os.WriteFile(other, pgtest.Authority(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := add(second, "b"); err != nil {
-		t.Fatal(err)
-	}
-	if err := add(first, "c"); !errors.Is(err, store.ErrLocked) || !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("the superseded process was told %v", err)
-	}
-	if _, err := first.Get(context.Background(), store.Ask{Key: "a"}); !errors.Is(err, store.ErrLocked) {
-		t.Errorf("and answers: %v", err)
-	}
-	recs, err := second.Get(context.Background(), store.Ask{Key: "a"}, store.Ask{Key: "b"}, store.Ask{Key: "c"})
-	if err != nil || !recs[0].Exists() || !recs[1].Exists() || recs[2].Exists() {
-		t.Errorf("%v, %v", recs, err)
+	for _, c := range []struct{ host, ca, want string }{
+		{"localhost:" + address, ca, ""}, {"localhost:" + address, other, "unknown authority"}, {"127.0.0.1:" + address, ca, "x509"}, {"localhost:" + address, "", "x509"},
+	} {
+		target := "postgres://coffer@" + c.host + "/postgres"
+		if c.ca != "" {
+			target += "?sslrootcert=" + url.QueryEscape(c.ca)
+		}
+		s, err := postgres.Open(context.Background(), postgres.Options{URL: target})
+		if err == nil {
+			err = errors.Join(add(s, "one"), s.Close())
+		}
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", target, err)
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ type outcome struct {
 
 // run runs fn in one transaction, and commits it.
 func (s *Store) run(ctx context.Context, fn func(store.Tx) error) outcome {
-	if err := s.generate(ctx); err != nil {
+	if err := s.number(ctx); err != nil {
 		return outcome{err: err}
 	}
 	tx, err := s.begin(ctx, pgx.TxOptions{IsoLevel: pgx.Serializable})
@@ -118,16 +118,12 @@ const (
 	deleteSQL    = `DELETE FROM coffer_records WHERE key = $1`
 	setDueSQL    = `INSERT INTO coffer_due (key, at) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET at = excluded.at`
 	removeDueSQL = `DELETE FROM coffer_due WHERE key = $1`
-	currentSQL   = `SELECT generation FROM coffer_schema WHERE id = 1`
-	nextSQL      = `UPDATE coffer_schema SET generation = generation + 1 WHERE id = 1 RETURNING generation`
+	numberSQL    = `UPDATE coffer_schema SET writer = writer + 1 WHERE id = 1 RETURNING writer`
 )
 
-// write sends all changes in one round trip, and checks that this process is still the
-// one that writes.
+// write sends all changes in one round trip.
 func (s *Store) write(ctx context.Context, t *transaction) error {
 	var batch pgx.Batch
-	var generation int64
-	batch.Queue(currentSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&generation) })
 	for key, c := range t.puts {
 		if c.removed {
 			batch.Queue(deleteSQL, []byte(key))
@@ -146,20 +142,13 @@ func (s *Store) write(ctx context.Context, t *transaction) error {
 			batch.Queue(setDueSQL, []byte(key), to.at)
 		}
 	}
-	if err := t.tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return err
-	}
-	if generation != s.generation.Load() {
-		s.superseded.Store(true)
-		return errSuperseded
-	}
-	return nil
+	return t.tx.SendBatch(ctx, &batch).Close()
 }
 
-// A revision has the count of the generation in its lower bits. The sign is never used.
+// A revision has the writer's count in its lower bits. The sign is never used.
 const (
-	countBits     = 40
-	maxGeneration = 1 << (63 - countBits)
+	countBits  = 40
+	maxWriters = 1 << (63 - countBits)
 )
 
 func (s *Store) revision() (int64, error) {
@@ -167,27 +156,27 @@ func (s *Store) revision() (int64, error) {
 	if n >= 1<<countBits {
 		return 0, fmt.Errorf("%w: this process has made as many changes as it can: restart it", store.ErrUnavailable)
 	}
-	return s.generation.Load()<<countBits | n, nil
+	return s.writer.Load()<<countBits | n, nil
 }
 
-// generate takes the next generation, once.
-func (s *Store) generate(ctx context.Context) error {
-	if s.generation.Load() != 0 {
+// number takes this process's number, once. One whose answer was lost is never used.
+func (s *Store) number(ctx context.Context) error {
+	if s.writer.Load() != 0 {
 		return nil
 	}
-	s.generating.Lock()
-	defer s.generating.Unlock()
-	if s.generation.Load() != 0 {
+	s.numbering.Lock()
+	defer s.numbering.Unlock()
+	if s.writer.Load() != 0 {
 		return nil
 	}
 	var next int64
-	if err := s.pool.QueryRow(ctx, nextSQL).Scan(&next); err != nil {
+	if err := s.pool.QueryRow(ctx, numberSQL).Scan(&next); err != nil {
 		return err
 	}
-	if next >= maxGeneration {
+	if next >= maxWriters {
 		return fmt.Errorf("store: the database was opened for writing %d times, which is as often as it can be", next)
 	}
-	s.generation.Store(next)
+	s.writer.Store(next)
 	return nil
 }
 

@@ -3,19 +3,21 @@
 // Package pgtest runs a PostgreSQL server for a test: its own data in a directory of its
 // own, on a Unix socket that nobody else reaches, stopped when the test ends.
 //
-// It needs the server's programs (Debian: the package postgresql), which need not be in
-// the PATH. Where they are missing the test is skipped, and with CI=true it fails.
+// It needs the server's programs: of the system (Debian: the package postgresql), or where the
+// variable COFFER_POSTGRES says that `make postgres` has unpacked them. Where they are missing the test is skipped, and with CI=true it fails.
 package pgtest
 
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -27,13 +29,16 @@ type Server struct {
 	bin     string
 	dir     string // of the data and the socket
 	process *exec.Cmd
+	hold    io.Closer // what keeps the server alive
 	next    int
+	port    string   // of the socket's name, and of TCP if it listens there
+	more    []string // options of the server
 }
 
 // Start makes a cluster and starts its server.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{t: t, bin: programs(t)}
+	s := &Server{t: t, bin: programs(t), port: "5432"}
 	dir, err := os.MkdirTemp("", "coffer-pg-") // the path of a socket has at most 107 bytes, so not t.TempDir
 	if err != nil {
 		t.Fatal(err)
@@ -51,16 +56,26 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
+// watch ends the server by the immediate stop of PostgreSQL, which takes its children along,
+// once its own input ends: even when the test is killed no server is left behind.
+const watch = `"$@" </dev/null & server=$!; read -r _; kill -QUIT $server; wait $server`
+
 // Run starts the server, again after Kill.
 func (s *Server) Run() {
 	s.t.Helper()
-	s.process = s.command("postgres", "-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=60")
+	s.process = s.command("postgres", append([]string{"-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=60"}, s.more...)...)
+	s.process.Args = append([]string{"sh", "-c", watch, "sh", s.process.Path}, s.process.Args[1:]...)
+	s.process.Path = "/bin/sh"
 	var log bytes.Buffer
 	s.process.Stdout, s.process.Stderr = &log, &log
+	var err error
+	if s.hold, err = s.process.StdinPipe(); err != nil {
+		s.t.Fatal(err)
+	}
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(2 * time.Minute); s.command("pg_isready", "-h", s.dir, "-U", "coffer").Run() != nil; {
+	for deadline := time.Now().Add(2 * time.Minute); s.command("pg_isready", "-h", s.dir, "-p", s.port, "-U", "coffer").Run() != nil; {
 		if time.Now().After(deadline) {
 			s.Kill()
 			s.t.Fatalf("PostgreSQL does not start:\n%s", log.String())
@@ -73,7 +88,7 @@ func (s *Server) Kill() {
 	if s.process == nil {
 		return
 	}
-	_ = s.process.Process.Signal(syscall.SIGQUIT) // the immediate stop of PostgreSQL, which takes its children along
+	_ = s.hold.Close()
 	_ = s.process.Wait()
 	s.process = nil
 }
@@ -104,6 +119,10 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, name), args...) //nolint:gosec // of the installation that was found
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: unprivileged(s.t)}
+	if root := os.Getenv(unpacked); root != "" && strings.HasPrefix(s.bin, root) {
+		libraries, _ := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu*"))
+		cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
+	}
 	return cmd
 }
 
@@ -125,20 +144,25 @@ func unprivileged(t testing.TB) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
+// unpacked names the variable with the directory that `make postgres` unpacks into.
+const unpacked = "COFFER_POSTGRES"
+
 // programs is the directory of the server's programs.
 func programs(t testing.TB) string {
 	t.Helper()
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(found) > 0 {
-		return filepath.Dir(found[len(found)-1])
+	for _, root := range []string{"/", os.Getenv(unpacked)} {
+		found, err := filepath.Glob(filepath.Join(root, "usr/lib/postgresql/*/bin/initdb"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) > 0 && root != "" {
+			return filepath.Dir(found[len(found)-1])
+		}
 	}
 	if path, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(path)
 	}
-	const missing = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+	const missing = "PostgreSQL is not there: run make postgres (Debian), or install it"
 	if os.Getenv("CI") == "true" {
 		t.Fatal(missing)
 	}
