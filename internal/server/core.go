@@ -57,7 +57,7 @@ type Options struct {
 	Node string
 	// Shared says that other nodes may have the store at the same time.
 	Shared bool
-	// Beat is how often the node of a shared store says that it lives; zero: every three seconds.
+	// Beat is how often the node of a shared store says that it lives; zero: every second.
 	Beat time.Duration
 
 	// Root is the root key, if Seal is nil.

@@ -25,8 +25,8 @@ const nodePrefix store.Key = "sys/node/"
 
 // beatEvery is how often a node counts, and silentBeats how many are missed by a dead one.
 const (
-	beatEvery   = 3 * time.Second
-	silentBeats = 5
+	beatEvery   = time.Second
+	silentBeats = 6
 	beatWithin  = 10 * time.Second
 )
 

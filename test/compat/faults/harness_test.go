@@ -54,6 +54,7 @@ type installation struct {
 		Environment   map[string]string `json:"environment"`
 	}
 	roots *x509.CertPool
+	dial  func() *http.Client // nil: to the node
 
 	mu   sync.Mutex
 	node *exec.Cmd
@@ -61,15 +62,17 @@ type installation struct {
 }
 
 // install makes an installation in dir, with a vault.
-func install(t *testing.T, dir string) *installation {
+func install(t *testing.T, dir string) *installation { return installIn(t, dir, "") }
+
+// installIn makes it in the database at a URL; empty: in a file.
+func installIn(t *testing.T, dir, database string) *installation {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	i := &installation{dir: dir, address: freeAddress(t), roots: x509.NewCertPool()}
+	args := []string{"init", "--dir", dir, "--domain", "coffer.test", "--listen", i.address, "--vault", "main", "--output", "json"}
+	if database != "" {
+		args = append(args, "--postgres", database)
 	}
-	i := &installation{dir: dir, address: listener.Addr().String(), roots: x509.NewCertPool()}
-	_ = listener.Close()
-	out, err := exec.Command(binary, "init", "--dir", dir, "--domain", "coffer.test", "--listen", i.address, "--vault", "main", "--output", "json").Output()
+	out, err := exec.Command(binary, args...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +108,7 @@ func (i *installation) start(t *testing.T, prefix ...string) {
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, // an address has no certificate
 	}}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if healthy(client, i.address) {
 			return
 		}
@@ -168,11 +171,15 @@ type clients struct {
 	secrets      *azsecrets.Client
 	certificates *certificates.Client
 	http         *http.Client
+	patience     time.Duration // with work that a node had begun which was killed
 }
 
 func (i *installation) clients(t *testing.T) clients {
 	t.Helper()
-	c := clients{http: i.transport()}
+	if i.dial == nil {
+		i.dial = i.transport
+	}
+	c := clients{http: i.dial(), patience: 20 * time.Second}
 	options := azcore.ClientOptions{
 		Transport: c.http, Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: i.made.AuthorityHost}, Retry: policy.RetryOptions{MaxRetries: -1},
 	}
