@@ -196,10 +196,11 @@ func startServe(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	through, err := connectProxy(env, address)
+	through, stop, err := leadTo(address, "."+domain)
 	if err != nil {
 		return err
 	}
+	env.Defer(stop)
 	env.Setenv("HTTPS_PROXY", "http://"+through)
 	env.Setenv("NO_PROXY", "")
 	env.Setenv("AZURE_AUTHORITY_HOST", "https://login."+domain) // what coffer env prints, see env.txt
@@ -244,15 +245,15 @@ func serve(env *testscript.Env, coffer, config string) (string, error) {
 	return "", errors.New("coffer serve ended before it served")
 }
 
-// connectProxy is a proxy that leads every connection to one address.
-func connectProxy(env *testscript.Env, address string) (string, error) {
+// leadTo is a proxy that leads every connection to a host with the suffix to one address.
+func leadTo(address, suffix string) (at string, stop func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := net.SplitHostPort(r.Host)
-		if r.Method != http.MethodConnect || !strings.HasSuffix(host, "."+domain) {
+		if r.Method != http.MethodConnect || !strings.HasSuffix(host, suffix) {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
@@ -272,8 +273,7 @@ func connectProxy(env *testscript.Env, address string) (string, error) {
 		_ = here.Close()
 	})}
 	go func() { _ = server.Serve(listener) }()
-	env.Defer(func() { _ = server.Close() })
-	return listener.Addr().String(), nil
+	return listener.Addr().String(), func() { _ = server.Close() }, nil
 }
 
 // Scripts that make their own installation.

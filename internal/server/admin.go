@@ -201,6 +201,9 @@ func (c Config) Administer(ctx context.Context, verb string, r AdminRequest, out
 	if !errors.Is(err, errNoServer) {
 		return err
 	}
+	if verb == VerbPin || verb == VerbCheck {
+		c = c.pinRemoved()
+	}
 	core, err := c.open(ctx, false, log, nil)
 	if errors.Is(err, store.ErrLocked) {
 		return fmt.Errorf("%w; a server has it open that does not answer at %s", err, c.AdminSocket)

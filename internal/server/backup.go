@@ -191,7 +191,7 @@ func mustBeEmpty(ctx context.Context, s store.Store) error {
 // markRestored opens what was restored, as a start does, and writes a line into the audit
 // log, whose chain goes on from there.
 func (c Config) markRestored(ctx context.Context, log *slog.Logger) error {
-	core, err := c.open(ctx, false, log, nil)
+	core, err := c.pinRemoved().open(ctx, false, log, nil)
 	if errors.Is(err, ErrRolledBack) {
 		return fmt.Errorf("the store was restored, and is older than the pin, as it must be: remove the pin file, and pin again once the server runs: %w", err)
 	}

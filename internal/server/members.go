@@ -12,11 +12,15 @@ func Members() []string { return membersOf(reflect.TypeFor[Config](), "") }
 func membersOf(of reflect.Type, prefix string) []string {
 	var out []string
 	for i := range of.NumField() {
-		name, _, _ := strings.Cut(of.Field(i).Tag.Get("yaml"), ",")
+		name, how, _ := strings.Cut(of.Field(i).Tag.Get("yaml"), ",")
+		kind := of.Field(i).Type
+		if how == "inline" {
+			out = append(out, membersOf(kind, prefix)...)
+			continue
+		}
 		if name == "" || name == "-" {
 			continue
 		}
-		kind := of.Field(i).Type
 		for kind.Kind() == reflect.Pointer || kind.Kind() == reflect.Slice {
 			kind = kind.Elem()
 		}

@@ -129,6 +129,15 @@ func (c *Core) checkPin(ctx context.Context) error {
 	return nil
 }
 
+// pinRemoved is the configuration without a pin that is not there. A server does not start
+// without it; an operator who restores, or pins anew, has removed it, see docs/operating.md.
+func (c Config) pinRemoved() Config {
+	if _, err := os.Stat(c.PinFile); errors.Is(err, os.ErrNotExist) {
+		c.PinFile = ""
+	}
+	return c
+}
+
 func parsePin(text []byte) (pin Pin, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
