@@ -132,6 +132,10 @@ func (d *Door) wireError(w http.ResponseWriter, r *http.Request, err error) (int
 	}
 	id := httpd.RequestID(r.Context())
 	d.Log.Error("a request failed", "request", id, "method", r.Method, "path", clip(r.URL.Path), "error", err)
+	if gate.Unlogged(err) {
+		w.Header().Set("Retry-After", "1")
+		return http.StatusServiceUnavailable, errorDetail{string(vault.CodeUnavailable), "The server cannot write its audit log, so it does not answer; try again. Its log says more, at request " + id + "."}
+	}
 	return http.StatusInternalServerError, errorDetail{"InternalServerError", "The server failed while it handled the request; see its log for request " + id + "."}
 }
 

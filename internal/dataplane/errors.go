@@ -70,6 +70,9 @@ func (d *Door) wireError(w http.ResponseWriter, r *http.Request, err error) (int
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return 0, wire.ErrorDetail{}
 	}
+	if gate.Unlogged(err) {
+		w.Header().Set("Retry-After", "1")
+	}
 	return d.internalError(r, err)
 }
 
@@ -98,8 +101,8 @@ func (d *Door) internalError(r *http.Request, err error) (int, wire.ErrorDetail)
 	id := httpd.RequestID(r.Context())
 	d.Log.Error("a request failed", "request", id, "method", r.Method, "path", r.URL.Path, "error", err)
 	message := "The server failed while it handled the request; see its log for request " + id + "."
-	if errors.Is(err, gate.ErrAudit) || errors.Is(err, gate.ErrAuditAfter) {
-		message = "The server cannot write its audit log, so it does not answer; see its log for request " + id + "."
+	if gate.Unlogged(err) {
+		return http.StatusServiceUnavailable, wire.ErrorDetail{Code: "ServiceUnavailable", Message: "The server cannot write its audit log, so it does not answer; try again. Its log says more, at request " + id + "."}
 	}
 	return http.StatusInternalServerError, wire.ErrorDetail{Code: "InternalServerError", Message: message}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffer/internal/gate"
 	"coffer/internal/httpd"
 	"coffer/internal/tenant"
 )
@@ -99,8 +100,13 @@ func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
 	} else {
 		d.Log.Error("a request failed", "request", id, "path", clip(r.URL.Path), "error", err)
 	}
+	status := http.StatusInternalServerError
+	if gate.Unlogged(err) { // it passes
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
 	d.refuse(w, r, failure{tenant.Error{Code: "server_error", Number: numberServer,
-		Message: "The server failed; its log says why, at request " + id + "."}, http.StatusInternalServerError})
+		Message: "The server failed; its log says why, at request " + id + "."}, status})
 }
 
 // clip bounds a text of a request that goes into an answer or a log.

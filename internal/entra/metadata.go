@@ -134,5 +134,10 @@ func (m *Metadata) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, context.Canceled) {
 		m.Log.Error("a request failed", "request", id, "path", m.Form.path(), "error", err)
 	}
-	httpd.WriteJSON(w, http.StatusInternalServerError, metadataError{"server_error", "The server failed; its log says why, at request " + id + "."})
+	status := http.StatusInternalServerError
+	if gate.Unlogged(err) { // it passes
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
+	httpd.WriteJSON(w, status, metadataError{"server_error", "The server failed; its log says why, at request " + id + "."})
 }

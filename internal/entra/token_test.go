@@ -269,7 +269,7 @@ func TestNoAuditNoToken(t *testing.T) {
 	w.sink.fill(true)
 	for _, form := range []url.Values{w.form(), w.form("client_secret", "canary")} {
 		a := w.post(t, w.v2(), form)
-		if a.StatusCode != http.StatusInternalServerError || a.json["error"] != "server_error" || a.json["access_token"] != nil || strings.Contains(a.text, "space") {
+		if a.StatusCode != http.StatusServiceUnavailable || a.json["error"] != "server_error" || a.json["access_token"] != nil || strings.Contains(a.text, "space") {
 			t.Errorf("%d %s", a.StatusCode, a.text)
 		}
 		checkErrorBody(t, "no audit", a)

@@ -44,6 +44,10 @@ var (
 	ErrAuditAfter = errors.New("gate: the operation ran, but its result could not be written to the audit log; see the server's log")
 )
 
+// Unlogged reports whether an error is of a log that cannot be written: the request can
+// succeed later, so doors answer 503.
+func Unlogged(err error) bool { return errors.Is(err, ErrAudit) || errors.Is(err, ErrAuditAfter) }
+
 // An Operation is what the audit log calls it, and the permission it needs.
 type Operation struct {
 	Name       string

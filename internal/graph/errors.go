@@ -137,8 +137,8 @@ func (d *Door) internal(r *http.Request, err error) *failure {
 	id := httpd.RequestID(r.Context())
 	d.Log.Error("a request failed", "request", id, "method", r.Method, "path", clip(r.URL.Path), "error", err)
 	message := "The server failed while it handled the request; see its log for request " + id + "."
-	if errors.Is(err, gate.ErrAudit) || errors.Is(err, gate.ErrAuditAfter) {
-		message = "The server cannot write its audit log, so it does not answer; see its log for request " + id + "."
+	if gate.Unlogged(err) {
+		return &failure{http.StatusServiceUnavailable, "serviceNotAvailable", "The server cannot write its audit log, so it does not answer; try again. Its log says more, at request " + id + "."}
 	}
 	return &failure{http.StatusInternalServerError, "InternalServerError", message}
 }
