@@ -7,10 +7,11 @@ VERSION     ?= $(shell git describe --tags --always 2>/dev/null || echo developm
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 TARGETS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME    ?= 30s
+SOAK        ?= 10m
 IMAGE       ?= $(CURDIR)/bin/image
 CREATED     ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-.PHONY: build build-pkcs11 pkcs11 postgres quickstart test vet unit cross image packaging compat bench fuzz vuln clean
+.PHONY: build build-pkcs11 pkcs11 postgres quickstart test vet unit cross image packaging compat bench soak fuzz vuln clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/coffer ./cmd/coffer
@@ -81,6 +82,10 @@ compat: build
 
 bench: build
 	$(GO) -C bench run .
+
+# 64 clients for SOAK against the built binary; other faults are in the suite of make compat.
+soak:
+	$(GO) -C test/compat test -count=1 -timeout 60m -v ./faults -run '^TestSoak$$' -soak $(SOAK)
 
 # Every fuzz target, each for FUZZTIME.
 fuzz:

@@ -35,6 +35,6 @@ func TestKilledNode(t *testing.T) {
 	for _, l := range earlier { // later rounds have not harmed them
 		l.verify(t, c)
 	}
-	i.stop(t)
+	i.check(t)
 	t.Logf("%d kills, %d changes and reads acknowledged", *kills, told)
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
@@ -249,7 +250,7 @@ func (i *issuer) verify(t *testing.T, c clients) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.patience)
 	defer cancel()
-	for {
+	for ; ; time.Sleep(20 * time.Millisecond) {
 		op, err := c.certificates.GetCertificateOperation(ctx, i.name, nil)
 		if missing(err) && i.begun == 0 {
 			return
