@@ -72,7 +72,7 @@ func (s *Store) confirm() error {
 
 // lost is the error of updates that changed nothing because of the file.
 func (s *Store) lost(cause error) error {
-	return fmt.Errorf("store: %s could not be written, and nothing was changed: %w; free disk space or repair the disk, the store goes on by itself then", s.path, cause)
+	return fmt.Errorf("%w: %s could not be written, and nothing was changed: %w; free disk space or repair the disk, the store goes on by itself then", store.ErrUnavailable, s.path, cause)
 }
 
 // rollback ends a transaction. If that fails, bbolt still holds its lock, and the store
