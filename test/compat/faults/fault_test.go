@@ -17,7 +17,7 @@ import (
 // another one.
 func (i *installation) coffer(t *testing.T, code int, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // only so that nothing hangs
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, append(args, "--config", filepath.Join(i.dir, "coffer.yaml"))...)
 	out, _ := cmd.CombinedOutput()
