@@ -11,7 +11,7 @@ SOAK        ?= 10m
 IMAGE       ?= $(CURDIR)/bin/image
 CREATED     ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-.PHONY: build build-pkcs11 pkcs11 postgres quickstart test vet unit cross image packaging compat bench soak fuzz vuln clean
+.PHONY: build build-pkcs11 pkcs11 postgres quickstart test vet unit cross image packaging chart compat bench soak fuzz vuln clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/coffer ./cmd/coffer
@@ -39,6 +39,13 @@ packaging:
 	$(GO) -C deploy/image vet ./...
 	$(GO) -C deploy/image mod tidy -diff
 	$(GO) -C deploy/image test -count=1 ./...
+
+# The Helm chart: helm lint, the schemas of Kubernetes, and a server with the configuration that it renders. The
+# first build of helm takes minutes.
+chart:
+	$(GO) -C deploy/helm vet ./...
+	$(GO) -C deploy/helm mod tidy -diff
+	$(GO) -C deploy/helm test -count=1 -timeout 40m ./...
 
 # Runs a program that was written for Azure Key Vault, unchanged, in a private vault.
 quickstart: build

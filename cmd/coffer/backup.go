@@ -51,6 +51,7 @@ needed as well. The audit log is not in it.`,
 
 func restoreCommand() *cobra.Command {
 	k := &keeper{}
+	var ifEmpty bool
 	cmd := &cobra.Command{
 		Use: "restore FILE [BASE...]", Short: "Fill an empty store from a backup", Args: cobra.MinimumNArgs(1),
 		Long: `Fill the store of the configuration, which must not exist yet or be empty, from a file of
@@ -59,12 +60,20 @@ configuration names the seal that the installation had when the backup was made.
 
 Everything is verified before anything is written: a file that was altered or cut short, or that
 is of another seal, changes nothing. What was done after the backup is gone: applications and
-permissions that were removed since are there again.`,
+permissions that were removed since are there again.
+
+With --if-empty a store that has something in it is left as it is, and that is no error: so a
+container can fill its volume at the first start, and only then.`,
 		Example: "  coffer restore --config new.yaml /backup/tuesday.coffer /backup/monday.coffer",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := k.config(cmd)
 			if err != nil {
 				return err
+			}
+			if ifEmpty {
+				if filled, err := config.Filled(cmd.Context()); err != nil || filled {
+					return err
+				}
 			}
 			done, err := config.Restore(cmd.Context(), args, warnings(cmd.ErrOrStderr()))
 			if err != nil {
@@ -74,5 +83,6 @@ permissions that were removed since are there again.`,
 		},
 	}
 	k.flags(cmd)
+	cmd.Flags().BoolVar(&ifEmpty, "if-empty", false, "do nothing if the store has something in it")
 	return cmd
 }

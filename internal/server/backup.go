@@ -178,6 +178,25 @@ func (c Config) restoreStore(ctx context.Context, readers []*archive.Reader) (su
 	return sum, nil
 }
 
+// Filled reports whether the store of the configuration exists and has something in it.
+func (c Config) Filled(ctx context.Context) (filled bool, err error) {
+	if c.Postgres == nil {
+		if _, err := os.Stat(c.Store); errors.Is(err, os.ErrNotExist) {
+			return false, nil
+		}
+	}
+	s, err := Options{StorePath: c.Store, Postgres: c.Postgres}.openStore(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	err = mustBeEmpty(ctx, s)
+	if errors.Is(err, ErrNotEmpty) {
+		return true, nil
+	}
+	return false, err
+}
+
 func mustBeEmpty(ctx context.Context, s store.Store) error {
 	return s.View(ctx, func(tx store.Tx) error {
 		recs, err := tx.Scan("", "", 1)
