@@ -33,6 +33,10 @@ type keeper struct {
 
 func (k *keeper) flags(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&k.path, "config", "coffer.yaml", "the configuration `file` of coffer serve")
+	k.outputFlag(cmd)
+}
+
+func (k *keeper) outputFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVarP(&k.output, "output", "o", "table", "table or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }

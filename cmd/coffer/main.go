@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.AddCommand(runCommand(), serveCommand(), initCommand(), versionCommand(), janitorCommand())
 	root.AddCommand(envCommand(), auditCommand())
 	if !isServer(args) {
-		root.AddCommand(sealCommand(), checkCommand(), backupCommand(), restoreCommand())
+		root.AddCommand(sealCommand(), checkCommand(), backupCommand(), restoreCommand(), migrateCommand())
 		root.AddCommand(vaultCommand(), appCommand(), userCommand(), groupCommand(), policyCommand(), roleCommand(), certCommand(), secretCommand(), keyCommand(), deviceCommand())
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

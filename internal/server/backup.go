@@ -210,14 +210,23 @@ func mustBeEmpty(ctx context.Context, s store.Store) error {
 // markRestored opens what was restored, as a start does, and writes a line into the audit
 // log, whose chain goes on from there.
 func (c Config) markRestored(ctx context.Context, log *slog.Logger) error {
-	core, err := c.pinRemoved().open(ctx, false, log, nil)
+	err := c.pinRemoved().mark(ctx, log, storeRestore)
 	if errors.Is(err, ErrRolledBack) {
 		return fmt.Errorf("the store was restored, and is older than the pin, as it must be: remove the pin file, and pin again once the server runs: %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("the store was restored, and does not open: %w", err)
 	}
-	err = core.Gate.System(ctx, operator, storeRestore, gate.Subject{}, func(seal.Grant) error { return core.advance(ctx) })
+	return nil
+}
+
+// mark opens the store, as a start does, and writes a line of what was done to it.
+func (c Config) mark(ctx context.Context, log *slog.Logger, done gate.Operation) error {
+	core, err := c.open(ctx, false, log, nil)
+	if err != nil {
+		return err
+	}
+	err = core.Gate.System(ctx, operator, done, gate.Subject{}, func(seal.Grant) error { return core.advance(ctx) })
 	return errors.Join(err, core.Close())
 }
 

@@ -414,10 +414,13 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestMain runs the child of TestKill when it is asked to.
+// TestMain runs the child of TestKill or TestMigrate when it is asked to.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("COFFER_TEST_CHILD"); dir != "" {
 		child(dir)
+	}
+	if text := os.Getenv("COFFER_TEST_MIGRATE"); text != "" {
+		migrateChild(text)
 	}
 	os.Exit(m.Run())
 }

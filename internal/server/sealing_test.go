@@ -435,6 +435,9 @@ func TestAdminSocket(t *testing.T) {
 	if err := hidden.Administer(t.Context(), server.VerbStatus, server.AdminRequest{}, &online, quiet); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("beside a server: %v", err)
 	}
+	if _, err := elsewhere(t, rootKey(t)).Migrate(t.Context(), config, quiet); err == nil || !strings.Contains(err.Error(), "stop it first") {
+		t.Errorf("moved while it is served: %v", err)
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
