@@ -218,6 +218,12 @@ func TestConformObjects(t *testing.T) {
 	if got := c.want(200, "GET", credentials, nil).values(); len(got) != 1 || got[0]["id"] != f["id"] {
 		t.Errorf("%v", got)
 	}
+	for condition, want := range map[string]int{"subject eq 'system:serviceaccount:default:app'": 1, "subject eq 'x'": 0, "name eq 'pod' and issuer eq 'https://other.example/'": 0} {
+		if got := c.want(200, "GET", credentials+"?$filter="+url.QueryEscape(condition), nil).values(); len(got) != want {
+			t.Errorf("%s: %v", condition, got)
+		}
+	}
+	c.refused(400, "Request_UnsupportedQuery", "GET", "/applications/"+id+"/owners?$filter="+url.QueryEscape("id eq 'x'"), nil)
 	c.want(204, "DELETE", "/servicePrincipals/"+oid, nil)
 	c.want(204, "DELETE", "/applications/"+id, nil)
 	for _, path := range []string{"/servicePrincipals/" + oid, "/applications/" + id, credentials, "/directoryObjects/" + oid} {

@@ -57,9 +57,19 @@ func (r request) federated() string {
 	return "applications('" + r.names["id"] + "')/federatedIdentityCredentials"
 }
 
+var federatedProperties = []property[tenant.FederatedCredential]{
+	{name: "id", ops: "eq", get: func(f tenant.FederatedCredential) []string { return []string{f.ID} }},
+	{name: "name", ops: "eq", get: func(f tenant.FederatedCredential) []string { return []string{f.Name} }},
+	{name: "issuer", ops: "eq", get: func(f tenant.FederatedCredential) []string { return []string{f.Issuer} }},
+	{name: "subject", ops: "eq", get: func(f tenant.FederatedCredential) []string { return []string{f.Subject} }},
+}
+
 func (d *Door) listFederated(r request) (answer, error) {
 	found, err := d.Tenant.ListFederatedCredentials(r.ctx, r.caller, r.ref(false))
-	return whole(r, r.federated(), found, showFederated), err
+	if err != nil {
+		return answer{}, err
+	}
+	return whole(r, r.federated(), federatedProperties, found, showFederated)
 }
 
 func (d *Door) getFederated(r request) (answer, error) {

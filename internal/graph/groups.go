@@ -134,7 +134,10 @@ func (d *Door) removeMember(r request) (answer, error) {
 
 func (d *Door) listGroupOwners(r request) (answer, error) {
 	found, err := d.Tenant.ListGroupOwners(r.ctx, r.caller, r.names["id"])
-	return whole(r, "directoryObjects", found, d.showObject), err
+	if err != nil {
+		return answer{}, err
+	}
+	return whole(r, "directoryObjects", nil, found, d.showObject)
 }
 
 func (d *Door) addGroupOwner(r request) (answer, error) {

@@ -94,11 +94,18 @@ func (r request) nextLink(after string) string {
 	return r.root + r.path + "?" + next.Encode()
 }
 
-// whole answers a collection that has no pages.
-func whole[T, Item any](r request, of string, items []T, show func(T) Item) answer {
+// whole answers a collection that has no pages: those of the items that the request's filter
+// takes.
+func whole[T, Item any](r request, of string, properties []property[T], items []T, show func(T) Item) (answer, error) {
+	q, err := query(r, properties)
+	if err != nil {
+		return answer{}, err
+	}
 	out := collection{Context: r.context(of), Value: []any{}}
 	for _, item := range items {
-		out.Value = append(out.Value, show(item))
+		if q.Match == nil || q.Match(item) {
+			out.Value = append(out.Value, show(item))
+		}
 	}
-	return answer{status: http.StatusOK, body: out}
+	return answer{status: http.StatusOK, body: out}, nil
 }

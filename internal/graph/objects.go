@@ -24,8 +24,11 @@ func (d *Door) getByIDs(r request) (answer, error) {
 		return answer{}, badRequest("The request has to have 'ids', at most %d of them.", maxIDs)
 	}
 	found, err := d.Tenant.GetObjects(r.ctx, r.caller, *body.IDs)
+	if err != nil {
+		return answer{}, err
+	}
 	found = slices.DeleteFunc(found, func(o tenant.Object) bool { return !wanted(o, body.Types) })
-	return whole(r, "directoryObjects", found, d.showObject), err
+	return whole(r, "directoryObjects", nil, found, d.showObject)
 }
 
 // wanted reports whether an object is of one of the types; none means all.
@@ -55,7 +58,10 @@ func (d *Door) getObject(r request) (answer, error) {
 func listOwners(principal bool) func(*Door, request) (answer, error) {
 	return func(d *Door, r request) (answer, error) {
 		found, err := d.Tenant.ListOwners(r.ctx, r.caller, r.ref(principal))
-		return whole(r, "directoryObjects", found, d.showObject), err
+		if err != nil {
+			return answer{}, err
+		}
+		return whole(r, "directoryObjects", nil, found, d.showObject)
 	}
 }
 
@@ -95,7 +101,10 @@ func (d *Door) removeOwner(r request) (answer, error) {
 // listOrganizations shows the one tenant.
 func (d *Door) listOrganizations(r request) (answer, error) {
 	id, err := d.Tenant.GetOrganization(r.ctx, r.caller)
-	return whole(r, "organization", []string{id}, func(id string) organization {
+	if err != nil {
+		return answer{}, err
+	}
+	return whole(r, "organization", nil, []string{id}, func(id string) organization {
 		return organization{ID: id, DisplayName: "Coffer", TenantType: "AAD", VerifiedDomains: []verifiedDomain{{d.Domain, "Managed", true, true}}}
-	}), err
+	})
 }
