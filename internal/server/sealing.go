@@ -322,7 +322,7 @@ func (c *Core) reseal(ctx context.Context) (out Resealed, err error) {
 			if err != nil {
 				return err
 			}
-			done, err := c.resealChunk(ctx, g, recs)
+			done, err := c.resealChunk(ctx, g, slices.Clone(recs)) // it drops those that need nothing
 			out.Records, out.Resealed = out.Records+len(recs), out.Resealed+done
 			if err != nil || len(recs) < scanStep {
 				return err

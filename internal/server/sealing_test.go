@@ -55,6 +55,29 @@ func (w *world) wantSecret(t *testing.T, name, value string) {
 	}
 }
 
+// More records than one step reads, of which each step finds some that need nothing, are
+// gone through once, to the end.
+func TestResealEndsWithManyRecords(t *testing.T) {
+	w := newWorld(t, options(t.TempDir(), rootKey(t)))
+	defer w.Close()
+	for n := range 300 {
+		w.setSecret(t, fmt.Sprintf("s%03d", n), "kept")
+	}
+	w.administer(t, server.VerbRotateData, server.AdminRequest{Use: seal.Records})
+	for n := 0; n < 300; n += 7 {
+		w.setSecret(t, fmt.Sprintf("s%03d", n), "kept")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, some := range []bool{true, false} {
+		out, err := w.Administer(ctx, server.VerbReseal, server.AdminRequest{})
+		if done, ok := out.(server.Resealed); err != nil || !ok || done.Records < 300 || (done.Resealed > 0) != some {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+	w.wantSecret(t, "s299", "kept")
+}
+
 // Root and data keys are rotated under load, everything is resealed, and the old key is
 // retired; what was written at any time is read at the end, also after a restart.
 func TestKeysRotateWhileServing(t *testing.T) {
