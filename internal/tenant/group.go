@@ -46,10 +46,9 @@ const (
 	maxNickname    = 64
 )
 
-const (
-	groupPrefix store.Key = "t/group/"
-	kindGroup             = "group"
-)
+const groupPrefix store.Key = "t/group/"
+
+const kindGroup = "group"
 
 func groupKey(oid string) store.Key { return groupPrefix + store.Key(strings.ToLower(oid)) }
 
