@@ -62,14 +62,11 @@ func (p PostgresConfig) options() (postgres.Options, error) {
 
 // vacant refuses a database in which there is something already.
 func (c Config) vacant(ctx context.Context) error {
-	return c.withDatabase(ctx, func(to store.Store) error {
-		return to.View(ctx, func(tx store.Tx) error {
-			if recs, err := tx.Scan("", "", 1); err != nil || len(recs) == 0 {
-				return err
-			}
-			return errors.New("the database has an installation already: name an empty one, or remove the tables coffer_records, coffer_due and coffer_schema if nobody needs it any more")
-		})
-	})
+	err := c.withDatabase(ctx, func(to store.Store) error { return mustBeEmpty(ctx, to) })
+	if errors.Is(err, ErrNotEmpty) {
+		return errors.New("the database has an installation already: name an empty one, or remove the tables coffer_records, coffer_due and coffer_schema if nobody needs it any more")
+	}
+	return err
 }
 
 // vacate removes what an init that failed has made in a database that was vacant.
